@@ -1,0 +1,147 @@
+"""What travels on the topics. JSON, one event a record; decimals are strings, times are integer nanoseconds (UTC).
+
+Every struct here has its JSON Schema in ``contracts/schemas``; a test refuses a removal or a change of type.
+"""
+
+from decimal import Decimal
+from typing import Literal
+
+import msgspec
+
+Side = Literal["BUY", "SELL"]
+Origin = Literal["live", "snapshot", "repair", "backfill", "replay"]
+GapStatus = Literal["open", "repaired", "void", "lost"]
+
+
+class Trade(msgspec.Struct, frozen=True, gc=False):
+    """One trade of one product, as an exchange reported it.
+
+    ``side`` is the taker's. ``trade_number`` is the exchange's id as an integer, or None where ids are not
+    ordered integers. ``time`` is the exchange's clock, ``received_time`` ours.
+    """
+
+    exchange: str
+    product_id: str
+    trade_id: str
+    trade_number: int | None
+    price: Decimal
+    size: Decimal
+    side: Side
+    time: int
+    received_time: int
+    origin: Origin
+    venue: str
+
+
+class Gap(msgspec.Struct, frozen=True, gc=False):
+    """A run of trade numbers, ``first`` to ``last`` inclusive, that the feed has not published.
+
+    ``missing`` counts the ids of the run still unseen. ``void``: the exchange's own history shows both neighbours
+    and not the ids between. ``lost``: given up (too old, too many, repair off), the ``reason`` says why.
+    """
+
+    first: int
+    last: int
+    missing: int
+    status: GapStatus
+    opened_time: int
+    closed_time: int | None = None
+    reason: str = ""
+
+
+class FeedState(msgspec.Struct, frozen=True, gc=False):
+    """How far a feed has published one product: written after its trades are acknowledged, read when it starts.
+
+    ``contiguous_number`` is the highest number up to which everything was published, is void, or stands in a gap
+    listed here; None before the first trade. ``voids`` are the newest void runs as [first, last] pairs.
+    """
+
+    exchange: str
+    product_id: str
+    venue: str
+    contiguous_number: int | None
+    last_trade_time: int | None
+    last_message_time: int | None
+    open_gaps: tuple[Gap, ...] = ()
+    closed_gaps: tuple[Gap, ...] = ()
+    voids: tuple[tuple[int, int], ...] = ()
+    written_time: int = 0
+
+
+class LogIdentity(msgspec.Struct, frozen=True, gc=False):
+    """The random value written once under the key ``_log`` of ``feed_state``: topics made anew have another."""
+
+    log_id: str
+
+
+class Candle(msgspec.Struct, frozen=True, gc=False):
+    """One bar. ``timestamp`` is its start; ``revision`` is 0 while open, 1 at close, more with each correction.
+
+    ``input_sequence`` rises with the input position that caused the record, per (exchange, product): a reader drops
+    what is not above the highest it has seen.
+    """
+
+    exchange: str
+    product_id: str
+    resolution: str
+    timestamp: int
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    quote_volume: Decimal
+    trade_count: int
+    first_trade_id: str
+    last_trade_id: str
+    closed: bool
+    complete: bool
+    revision: int
+    input_sequence: int
+
+
+class Indicators(msgspec.Struct, frozen=True, gc=False):
+    """The indicators of one product after one input. ``source`` is ``trade`` or a resolution such as ``1m``.
+
+    ``values`` maps a name (``ema_12``, ``sma_20@1m``) to its value; a name that has no value yet is absent.
+    ``input_sequence`` rises per (exchange, product, source).
+    """
+
+    exchange: str
+    product_id: str
+    source: str
+    time: int
+    values: dict[str, float]
+    input_sequence: int
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """What was refused, and why. ``original_topic`` is None where a feed refused a trade before it was published."""
+
+    original_topic: str | None
+    original_partition: int | None
+    original_offset: int | None
+    original_key: str | None
+    original_value: str
+    original_value_encoding: Literal["utf-8", "base64"]
+    original_size: int
+    original_sha256: str
+    error: str
+    error_type: str
+    exchange: str
+    failed_at: int
+
+
+ORDINALS_PER_OFFSET = 1024
+CLOCK_ORDINAL = 512
+"""What the clock alone causes comes after everything that the record before it caused."""
+
+
+def input_sequence(offset: int, ordinal: int = 0) -> int:
+    """The order of what follows from the record at ``offset``; ``ordinal`` numbers several of one record."""
+    return offset * ORDINALS_PER_OFFSET + ordinal
+
+
+def product_key(exchange: str, product_id: str) -> bytes:
+    """The record key that keeps one product's records in order: ``exchange:product``."""
+    return f"{exchange}:{product_id}".encode()

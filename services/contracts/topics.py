@@ -1,0 +1,59 @@
+"""Every topic: its name, what its key is, and how it is kept. The one place that names them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+LOG_IDENTITY_KEY = b"_log"
+"""The key of ``feed_state`` that holds the log's identity, in partition 0."""
+
+DAY_MS = 86_400_000
+
+
+class Topic(StrEnum):
+    MARKET_TRADES = "market_trades"
+    CANDLES = "candles"
+    INDICATORS = "indicators"
+    FEED_STATE = "feed_state"
+    RAW_FRAMES = "raw_frames"
+    MARKET_TRADES_DLQ = "market_trades.dlq"
+
+
+class Group(StrEnum):
+    """Consumer groups, under the names that dashboards and alerts know."""
+
+    RECORDER = "raw_consumer"
+    CANDLES = "candle_builder"
+    INDICATORS = "indicator_engine"
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """``retention_bytes_share`` is this topic's part of the byte cap given at install, shared by its partitions."""
+
+    topic: Topic
+    partitioned: bool
+    cleanup: Literal["delete", "compact"]
+    retention_ms: int
+    retention_bytes_share: float
+
+    def config(self, *, partitions: int, retention_bytes: int) -> dict[str, str]:
+        """The broker's settings. LogAppendTime: an idle bar closes by the broker's clock, one clock for all."""
+        config = {"cleanup.policy": self.cleanup, "message.timestamp.type": "LogAppendTime"}
+        if self.cleanup == "delete":
+            config["retention.ms"] = str(self.retention_ms)
+        if self.retention_bytes_share > 0 and retention_bytes > 0:
+            per_partition = max(1 << 20, int(retention_bytes * self.retention_bytes_share / partitions))
+            config["retention.bytes"] = str(per_partition)
+            config["segment.bytes"] = str(max(1 << 20, min(128 << 20, per_partition // 4)))
+        return config
+
+
+TOPICS: tuple[TopicSpec, ...] = (
+    TopicSpec(Topic.MARKET_TRADES, True, "delete", 7 * DAY_MS, 0.6),
+    TopicSpec(Topic.CANDLES, True, "delete", 7 * DAY_MS, 0.15),
+    TopicSpec(Topic.INDICATORS, True, "delete", 7 * DAY_MS, 0.2),
+    TopicSpec(Topic.FEED_STATE, True, "compact", -1, 0),
+    TopicSpec(Topic.RAW_FRAMES, True, "delete", DAY_MS, 0),
+    TopicSpec(Topic.MARKET_TRADES_DLQ, False, "delete", 30 * DAY_MS, 0.05),
+)
