@@ -22,6 +22,7 @@ from services.runtime.metrics import counter
 from services.runtime.serve import Resource
 
 AWAY: tuple[type[Exception], ...] = (KafkaError, OSError, asyncio.TimeoutError)
+NOT_READY: tuple[type[Exception], ...] = (*AWAY, InfraError)
 
 
 class Producer(Resource):
@@ -140,7 +141,7 @@ class Reader:
             try:
                 await consumer.start()
                 await self._assign(consumer)
-            except (*AWAY, InfraError) as error:
+            except NOT_READY as error:
                 await consumer.stop()
                 self._report(error)
                 await asyncio.sleep(backoff.next_s())
@@ -184,6 +185,55 @@ class Reader:
 
     def _report(self, error: BaseException | None) -> None:
         self._health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+
+
+class LogEnds(Resource):
+    """Asks where the partitions of some topics end, without reading them: for lag, and to know whether Kafka answers."""
+
+    def __init__(
+        self, bootstrap_servers: str, topics: Sequence[str], health: Health, *, timeout_s: float = 5.0
+    ) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._topics = topics
+        self._health = health
+        self._timeout_s = timeout_s
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def ask(self) -> Mapping[TopicPartition, int]:
+        """The end offset of every partition. Raises InfraError; the first call connects."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                ends = await self._ask()
+        except (*AWAY, InfraError) as error:
+            detail = str(error) or type(error).__name__
+            self._health.report("kafka", False, detail)
+            raise InfraError("kafka", detail) from error
+        self._health.report("kafka", True)
+        return ends
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+            self._consumer = None
+
+    async def _ask(self) -> Mapping[TopicPartition, int]:
+        consumer = await self._connected()
+        partitions = [
+            TopicPartition(topic, number) for topic in self._topics for number in await _partitions_of(consumer, topic)
+        ]
+        ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
+        return ends
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._bootstrap_servers, enable_auto_commit=False)
+            try:
+                await consumer.start()
+            except BaseException:
+                await consumer.stop()
+                raise
+            self._consumer = consumer
+        return self._consumer
 
 
 async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

@@ -5,12 +5,15 @@ from functools import cache
 from importlib.resources import files
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from services.contracts.errors import InfraError
 from services.runtime import logging
 from services.runtime.backoff import Backoff
 from services.runtime.health import Health
 from services.runtime.serve import Resource
+
+type Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
 AWAY: tuple[type[Exception], ...] = (
     OSError,
@@ -23,6 +26,7 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.TooManyConnectionsError,
 )
 """What asyncpg raises while Postgres is away, as opposed to refusing what we asked."""
+NOT_READY: tuple[type[Exception], ...] = (*AWAY, asyncpg.InvalidCatalogNameError)
 
 MIGRATION_LOCK = 7_201_954
 """The advisory lock that lets one migrator in at a time."""
@@ -35,7 +39,7 @@ def sql(name: str) -> str:
 
 
 def migrations() -> list[tuple[int, str]]:
-    """(version, SQL) of every migration, in order. They only add, so that the version before runs on the schema after."""
+    """(version, SQL) of every migration, in order. They only add: the version before runs on the schema after."""
     folder = files("services.contracts") / "sql" / "migrations"
     return sorted((int(f.name.split("_")[0]), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql"))
 
@@ -87,7 +91,7 @@ class Postgres(Resource):
                 self._health.report("postgres", False, f"the schema is at {version}, this needs {needed}: run migrate")
             except asyncpg.UndefinedTableError:
                 self._health.report("postgres", False, "there is no schema yet: run migrate")
-            except (*AWAY, asyncpg.InvalidCatalogNameError) as error:
+            except NOT_READY as error:
                 self.report(error)
             await asyncio.sleep(backoff.next_s())
 

@@ -1,11 +1,17 @@
 """Redis (Valkey): only what can be rebuilt. Keys are named here and nowhere else."""
 
+import asyncio
+import contextlib
+from collections import Counter
+
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from services.contracts.metrics import Metric
 from services.runtime.health import Health
+from services.runtime.metrics import counter
 from services.runtime.serve import Resource
 
 AWAY: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
@@ -23,6 +29,11 @@ def price_key(exchange: str, product_id: str) -> str:
 def indicator_key(exchange: str, product_id: str) -> str:
     """Hash: each indicator's name and value, and time."""
     return f"indicator:{exchange}:{product_id}"
+
+
+def rate_limit_key(service: str, client: str) -> str:
+    """Counter: requests of one client in its current window; gone when the window ends."""
+    return f"rate_limit:{service}:{client}"
 
 
 class Redis(Resource):
@@ -45,3 +56,63 @@ class Redis(Resource):
 
     def report(self, error: Exception | None) -> None:
         self._health.report("redis", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+
+
+class LatestWriter:
+    """Writes latest values of products, coalesced, and all of them again every ``REWRITE_INTERVAL_S``.
+
+    A component. While Redis is away values are kept in memory, one a key, and written when it is back.
+    """
+
+    def __init__(self, redis: Redis, group: str, keyspace: str) -> None:
+        self._redis = redis
+        self._group = group
+        self._keyspace = keyspace
+        self._values: dict[str, tuple[str, dict[str, str]]] = {}
+        self._changed: set[str] = set()
+        self._stopping = asyncio.Event()
+
+    def put(self, exchange: str, key: str, value: dict[str, str]) -> None:
+        """Have the hash ``key`` replaced at the next flush."""
+        self._values[key] = (exchange, value)
+        self._changed.add(key)
+
+    def forget(self) -> None:
+        """The products are no longer ours: whoever has them now writes them."""
+        self._values.clear()
+        self._changed.clear()
+
+    async def flush(self) -> None:
+        """Write what changed, in one round trip. Redis being away is reported, not raised."""
+        keys = [key for key in self._changed if key in self._values]
+        if not keys:
+            return
+        written = Counter[str]()
+        try:
+            async with self._redis.client.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    exchange, value = self._values[key]
+                    pipe.hset(key, mapping=value)  # type: ignore[arg-type]
+                    pipe.expire(key, LATEST_TTL_S)
+                    written[exchange] += 1
+                await pipe.execute()
+        except AWAY as error:
+            self._redis.report(error)
+            return
+        self._redis.report(None)
+        self._changed.difference_update(keys)
+        for exchange, count in written.items():
+            counter(Metric.REDIS_WRITES).labels(self._group, exchange, self._keyspace).inc(count)
+
+    async def start(self) -> None:
+        return None
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), REWRITE_INTERVAL_S)
+            self._changed.update(self._values)
+            await self.flush()
+
+    async def stop(self) -> None:
+        self._stopping.set()

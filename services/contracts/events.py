@@ -132,8 +132,8 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     failed_at: int
 
 
-ORDINALS_PER_OFFSET = 1024
-CLOCK_ORDINAL = 512
+ORDINALS_PER_OFFSET = 1 << 20
+CLOCK_ORDINAL = 1 << 19
 """What the clock alone causes comes after everything that the record before it caused."""
 
 

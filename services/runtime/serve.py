@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import uvloop
 
@@ -23,7 +23,7 @@ LOOP_LAG_WINDOW_S = 15.0
 
 
 class Component(Protocol):
-    """A part of a service. ``start`` returns once it works; ``run`` goes on until ``stop``, and its failure ends the service."""
+    """A part of a service: ``start`` returns once it works, ``run`` goes on until ``stop``."""
 
     async def start(self) -> None: ...
     async def run(self) -> None: ...
@@ -48,8 +48,8 @@ async def serve(
 ) -> None:
     """Run the components of one service, with its ops port around them.
 
-    SIGTERM and SIGINT drain: ``/ready`` turns 503, each component's ``stop`` is called, last started first, and all of it
-    has ``grace_s``. Raises what a component raised, or TimeoutError when the grace is over.
+    SIGTERM and SIGINT drain: ``/ready`` turns 503, each component's ``stop`` is called, last started first, and all of
+    it has ``grace_s``. Raises what a component raised, or TimeoutError when the grace is over.
     """
     log = logging.logger()
     stopping = asyncio.Event()
@@ -57,7 +57,7 @@ async def serve(
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     started: list[Component] = []
-    runs: list[asyncio.Task[None]] = []
+    runs: list[asyncio.Future[Any]] = []
     everything: list[Component] = [Ops(health, settings.ops_host, settings.ops_port, status), *components]
     try:
         async with _watch_loop(health.service):
@@ -69,10 +69,10 @@ async def serve(
             else:
                 health.started = True
                 log.info("started")
-            waiter = asyncio.create_task(stopping.wait())
+            waiter: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
             while not stopping.is_set():
-                done, _ = await asyncio.wait([waiter, *runs], return_when=asyncio.FIRST_COMPLETED)
-                for task in done - {waiter}:
+                await asyncio.wait([waiter, *runs], return_when=asyncio.FIRST_COMPLETED)
+                for task in [run for run in runs if run.done()]:
                     runs.remove(task)
                     task.result()
             waiter.cancel()

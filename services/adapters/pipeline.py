@@ -1,0 +1,480 @@
+"""Exactly once without Kafka transactions: the six steps that every service with derived state goes through.
+
+1. ``take``: on assignment, raise ``owner_epoch`` in the position row, load state, seek to its ``next_offset``.
+2. ``collect``: fetch a batch.
+3. ``engine.fold``: fold it in memory.
+4. ``publish``: publish what follows from it, and wait for every ack.
+5. ``store``: in one transaction, write the output and advance ``next_offset``, where ``owner_epoch`` is mine and
+   ``next_offset`` is what I read.
+6. ``commit``: commit the group offset, for lag metrics only.
+
+A crash between any two repeats work: what is stored does not change, and what is published again carries the same
+``input_sequence``, which every reader drops. Partitions with the same number of all the inputs go together (equal
+partition counts and keys, the range assignor), so that one owner has everything of a product.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from pydantic import Field
+
+from services.adapters import kafka, postgres
+from services.adapters.kafka import Producer, read_log_id
+from services.adapters.postgres import Connection, Postgres, sql
+from services.contracts.errors import InfraError
+from services.contracts.metrics import Metric
+from services.contracts.topics import Group
+from services.runtime import logging
+from services.runtime.backoff import Backoff
+from services.runtime.clock import NS_PER_MS
+from services.runtime.health import Health
+from services.runtime.metrics import counter, gauge, histogram
+from services.runtime.settings import KafkaSettings, PostgresSettings
+
+BEGIN_AGAIN: tuple[type[Exception], ...] = (
+    InfraError,
+    *kafka.AWAY,
+    *postgres.AWAY,
+    asyncpg.DeadlockDetectedError,
+)
+"""What ends a session, to be begun again from what is stored."""
+LOSSES_MAX = 3
+"""Rolled-back commits in a row, without a rebalance between, after which the process gives up (exit 1)."""
+SILENT_BROKER_S = 5.0
+"""No answer from the broker on any partition for this long is reported as Kafka being away."""
+STOPPED_RECHECK_S = 5.0
+"""How often a stopped partition looks whether somebody reset its position."""
+LOOK_INTERVAL_MS = 100
+"""How long one look into the fetch buffer may wait, and so how quickly a stop or an idle bar is noticed."""
+
+
+class ConsumerSettings(KafkaSettings, PostgresSettings):
+    """What every service that folds a topic has."""
+
+    flush_interval_ms: int = Field(250, ge=10, le=60_000)
+    """How long a record may wait until it is stored. Shorter costs transactions, longer costs freshness."""
+
+    batch_records_max: int = Field(20_000, ge=1, le=1_000_000)
+    """Records of one batch: it bounds memory, and the time the event loop is away from heartbeats."""
+
+    group_instance_id: str = Field("", max_length=200)
+    """Static membership, for a process restarted under the same name: it need not wait for the session to time out.
+    Leave it empty where replicas come and go."""
+
+    session_timeout_ms: int = Field(10_000, ge=1_000, le=300_000)
+    """How long the group waits for a silent member before it gives its partitions to others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One record to publish. ``exchange`` is for the metric."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    exchange: str
+
+
+@dataclass
+class Batch:
+    """Records of the owned partitions, by partition number and topic, in log order within each topic.
+
+    Of the engine's first topic, for each owned partition: ``clock_ns`` is the broker's time up to which it is known to
+    be read (the newest record's timestamp, or the time of the fetch that found the partition's end), ``heads`` the
+    offset behind this batch.
+    """
+
+    records: dict[int, dict[str, list[ConsumerRecord]]] = field(default_factory=dict)
+    clock_ns: dict[int, int] = field(default_factory=dict)
+    heads: dict[int, int] = field(default_factory=dict)
+    next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def count(self) -> int:
+        return sum(len(records) for topics in self.records.values() for records in topics.values())
+
+
+@dataclass
+class Outcome:
+    """What follows from a batch. ``store`` runs inside the transaction, ``stored`` after its commit (must not fail)."""
+
+    publications: list[Publication] = field(default_factory=list)
+    store: Callable[[Connection], Awaitable[None]] | None = None
+    stored: Callable[[], Awaitable[None]] | None = None
+
+    def nothing(self) -> bool:
+        return not self.publications and self.store is None
+
+
+class Engine(Protocol):
+    """What a service supplies: its fold, and the state of each partition number it owns."""
+
+    @property
+    def group(self) -> Group: ...
+    @property
+    def topics(self) -> Sequence[str]:
+        """The inputs; the first drives: its clock closes what is idle, its offsets number the output."""
+
+    async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
+        """Read the state of these partition numbers, newly owned."""
+
+    def forget(self) -> None:
+        """Drop all state: the partitions are no longer ours, or will be loaded again."""
+
+    async def fold(self, batch: Batch, connection: Connection) -> Outcome:
+        """Fold a batch; an empty one says that the clock moved. ``connection`` is for reading what is not in memory."""
+
+
+@dataclass(slots=True)
+class _Position:
+    epoch: int
+    next_offset: int
+
+
+class _Lost(Exception):
+    """The transaction was rolled back: a newer owner has some of the partitions."""
+
+
+class Pipeline:
+    """Runs an ``Engine`` through the six steps until it is stopped. A component of ``serve``."""
+
+    def __init__(
+        self, engine: Engine, settings: ConsumerSettings, database: Postgres, producer: Producer, health: Health
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._database = database
+        self._producer = producer
+        self._health = health
+        self._group = str(engine.group)
+        self._log = logging.logger()
+        self._stopping = asyncio.Event()
+        self._in_hand = asyncio.Lock()
+        self._owned: dict[TopicPartition, _Position] = {}
+        self._outside: dict[TopicPartition, int] = {}
+        self._recheck_at = 0.0
+        self._assigned: set[TopicPartition] | None = None
+        self._generation = 0
+        self._losses = 0
+        self._log_id = ""
+
+    async def start(self) -> None:
+        return None
+
+    async def run(self) -> None:
+        backoff = Backoff(0.2, 5)
+        while not self._stopping.is_set():
+            try:
+                await self._session(backoff)
+            except BEGIN_AGAIN as error:
+                self._log.warning("session_ended", error=str(error), error_type=type(error).__name__)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), backoff.next_s())
+
+    async def stop(self) -> None:
+        """End the batch in hand, store it, and leave."""
+        self._stopping.set()
+
+    async def _session(self, backoff: Backoff) -> None:
+        self._forget()
+        self._log_id = await self._read_log_id()
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            group_id=self._group,
+            group_instance_id=self._settings.group_instance_id or None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=self._settings.session_timeout_ms,
+            heartbeat_interval_ms=max(300, self._settings.session_timeout_ms // 4),
+            max_partition_fetch_bytes=2 << 20,
+        )
+        try:
+            await consumer.start()
+            consumer.subscribe([str(topic) for topic in self._engine.topics], listener=_Listener(self))
+            while not self._stopping.is_set():
+                await self._turn(consumer)
+                backoff.reset()
+        finally:
+            self._forget()
+            await consumer.stop()
+
+    async def _turn(self, consumer: AIOKafkaConsumer) -> None:
+        if self._assigned is not None:
+            await self._take(consumer)
+        generation = self._generation
+        batch = await self._collect(consumer)
+        async with self._in_hand:
+            if generation == self._generation and self._owned:
+                await self._process(consumer, batch)
+        self._report(consumer)
+        if self._outside and not self._stopping.is_set():
+            await self._recheck_outside()
+
+    # ---- 1. take
+
+    def assigned(self, partitions: set[TopicPartition]) -> None:
+        self._assigned = partitions
+        self._losses = 0
+
+    async def revoked(self) -> None:
+        """Wait for the batch in hand, then forget."""
+        async with self._in_hand:
+            self._forget()
+
+    async def _take(self, consumer: AIOKafkaConsumer) -> None:
+        partitions = self._assigned
+        self._assigned = None
+        if not partitions:
+            return
+        ordered = sorted(partitions)
+        beginnings = await consumer.beginning_offsets(ordered)
+        ends = await consumer.end_offsets(ordered)
+        async with self._database.pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(
+                sql("position_take"),
+                self._group,
+                [tp.topic for tp in ordered],
+                [tp.partition for tp in ordered],
+                [beginnings[tp] for tp in ordered],
+                self._log_id,
+            )
+            positions = {TopicPartition(row["topic"], row["partition"]): row for row in rows}
+            for tp, row in positions.items():
+                self._check(tp, row, beginnings[tp], ends[tp])
+            stopped = {tp.partition for tp in self._outside}
+            self._owned = {
+                tp: _Position(row["owner_epoch"], row["next_offset"])
+                for tp, row in positions.items()
+                if tp.partition not in stopped
+            }
+            await self._engine.load(connection, sorted({tp.partition for tp in self._owned}))
+        for tp in ordered:
+            if tp in self._owned:
+                consumer.seek(tp, self._owned[tp].next_offset)
+            else:
+                consumer.pause(tp)
+        self._database.report(None)
+        self._log.info("partitions_taken", group=self._group, partitions=sorted({tp.partition for tp in ordered}))
+
+    def _check(self, tp: TopicPartition, row: asyncpg.Record, beginning: int, end: int) -> None:
+        """Stop the partition where its stored position cannot be in this log."""
+        reason = ""
+        if row["log_id"] != self._log_id:
+            reason = "the topics were made anew: the position belongs to another log"
+        elif not beginning <= row["next_offset"] <= end:
+            reason = f"the position {row['next_offset']} is outside the log, which has {beginning} to {end}"
+        gauge(Metric.POSITION_OUTSIDE_LOG).labels(self._group, tp.topic, tp.partition).set(int(bool(reason)))
+        if not reason:
+            return
+        self._outside[tp] = row["owner_epoch"]
+        self._log.error(
+            "position_outside_log", group=self._group, topic=tp.topic, partition=tp.partition, reason=reason
+        )
+        self._health.report(
+            f"position:{tp.topic}/{tp.partition}", False, f"{reason}; see `tickplane positions show` and `reset`"
+        )
+
+    async def _recheck_outside(self) -> None:
+        """Begin again once somebody reset a stopped position: there is no recovery path that is not the start path."""
+        if time.monotonic() < self._recheck_at:
+            return
+        self._recheck_at = time.monotonic() + STOPPED_RECHECK_S
+        async with self._database.pool.acquire() as connection:
+            rows = await connection.fetch(sql("position_show"), self._group)
+        epochs = {TopicPartition(row["topic"], row["partition"]): row["owner_epoch"] for row in rows}
+        if any(epochs.get(tp) != epoch for tp, epoch in self._outside.items()):
+            raise InfraError("postgres", "a stopped position was reset: beginning again")
+
+    # ---- 2. collect
+
+    async def _collect(self, consumer: AIOKafkaConsumer) -> Batch:
+        """Records until the flush interval is over or the batch is full; at least one look."""
+        deadline = time.monotonic() + self._settings.flush_interval_ms / 1000
+        batch = Batch()
+        room = self._settings.batch_records_max
+        generation = self._generation
+        while room > 0 and generation == self._generation and not self._stopping.is_set():
+            left_ms = int((deadline - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                break
+            room -= self._add(batch, await self._look(consumer, min(left_ms, LOOK_INTERVAL_MS), room))
+        for tp, position in self._owned.items():
+            if tp.topic == self._engine.topics[0]:
+                head = batch.next_offsets.get(tp, position.next_offset)
+                batch.heads[tp.partition] = head
+                batch.clock_ns[tp.partition] = max(
+                    batch.clock_ns.get(tp.partition, 0), _end_time_ns(consumer, tp, head)
+                )
+        return batch
+
+    async def _look(
+        self, consumer: AIOKafkaConsumer, timeout_ms: int, room: int
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
+        try:
+            # During a rebalance getmany waits beyond its timeout, so that a stop has to be waited for beside it.
+            fetch = asyncio.ensure_future(consumer.getmany(timeout_ms=timeout_ms, max_records=room))
+            stopping = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait([fetch, stopping], return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            if not fetch.done():
+                fetch.cancel()
+                return {}
+            return fetch.result()  # type: ignore[no-any-return]
+        except NoOffsetForPartitionError:
+            return {}
+        except OffsetOutOfRangeError as error:
+            raise InfraError("kafka", f"retention overtook a position: {error}") from error
+
+    def _add(self, batch: Batch, fetched: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> int:
+        count = 0
+        for tp, records in fetched.items():
+            if tp not in self._owned or not records:
+                continue
+            batch.records.setdefault(tp.partition, {}).setdefault(tp.topic, []).extend(records)
+            batch.next_offsets[tp] = records[-1].offset + 1
+            if tp.topic == self._engine.topics[0]:
+                newest = max(record.timestamp for record in records) * NS_PER_MS
+                batch.clock_ns[tp.partition] = max(batch.clock_ns.get(tp.partition, 0), newest)
+            count += len(records)
+        return count
+
+    # ---- 3. to 6.
+
+    async def _process(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        started = time.monotonic()
+        async with self._database.pool.acquire() as connection:
+            outcome = await self._engine.fold(batch, connection)
+            if outcome.nothing() and not batch.next_offsets:
+                return
+            await self._publish(outcome.publications)
+            try:
+                await self._store(connection, batch, outcome)
+            except _Lost:
+                await self._give_way(consumer, connection)
+                return
+        self._database.report(None)
+        self._losses = 0
+        for tp, next_offset in batch.next_offsets.items():
+            self._owned[tp].next_offset = next_offset
+        histogram(Metric.BATCH_SECONDS).labels(self._group).observe(time.monotonic() - started)
+        histogram(Metric.BATCH_RECORDS).labels(self._group).observe(batch.count())
+        if outcome.stored is not None:
+            await outcome.stored()
+        await self._commit(consumer, batch)
+
+    async def _publish(self, publications: Iterable[Publication]) -> None:
+        sends = []
+        counts: dict[tuple[str, str], int] = {}
+        for item in publications:
+            sends.append(await self._producer.send(item.topic, item.key, item.value))
+            counts[item.exchange, item.topic] = counts.get((item.exchange, item.topic), 0) + 1
+        await self._producer.acknowledged(sends)
+        for (exchange, topic), count in counts.items():
+            self._producer.published(exchange, topic, count)
+
+    async def _store(self, connection: Connection, batch: Batch, outcome: Outcome) -> None:
+        """One transaction. The positions come first: they lock out a newer owner, or tell us of it, before we write."""
+        touched = {tp for tp in self._owned if tp in batch.next_offsets} or set(self._owned)
+        ordered = sorted(touched)
+        async with connection.transaction():
+            advanced = await connection.fetch(
+                sql("position_advance"),
+                self._group,
+                [tp.topic for tp in ordered],
+                [tp.partition for tp in ordered],
+                [self._owned[tp].epoch for tp in ordered],
+                [self._owned[tp].next_offset for tp in ordered],
+                [batch.next_offsets.get(tp, self._owned[tp].next_offset) for tp in ordered],
+            )
+            if len(advanced) != len(ordered):
+                raise _Lost
+            if outcome.store is not None:
+                await outcome.store(connection)
+
+    async def _give_way(self, consumer: AIOKafkaConsumer, connection: Connection) -> None:
+        """A newer owner wins: forget what it has, and begin again with the rest from what is stored."""
+        self._losses += 1
+        counter(Metric.OWNERSHIP_LOST).labels(self._group).inc()
+        if self._losses >= LOSSES_MAX:
+            raise RuntimeError(f"{self._group}: {LOSSES_MAX} commits rolled back without a rebalance between")
+        rows = await connection.fetch(sql("position_show"), self._group)
+        stored = {TopicPartition(row["topic"], row["partition"]): row for row in rows}
+        lost = {tp.partition for tp, mine in self._owned.items() if stored[tp]["owner_epoch"] != mine.epoch}
+        self._log.warning("ownership_lost", group=self._group, partitions=sorted(lost))
+        self._engine.forget()
+        self._generation += 1
+        for tp in list(self._owned):
+            if tp.partition in lost:
+                del self._owned[tp]
+                consumer.pause(tp)
+            else:
+                self._owned[tp].next_offset = stored[tp]["next_offset"]
+                consumer.seek(tp, stored[tp]["next_offset"])
+        await self._engine.load(connection, sorted({tp.partition for tp in self._owned}))
+
+    async def _commit(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        if not batch.next_offsets:
+            return
+        with contextlib.suppress(CommitFailedError, IllegalStateError, *kafka.AWAY):
+            await consumer.commit(batch.next_offsets)
+
+    # ---- bookkeeping
+
+    def _forget(self) -> None:
+        self._generation += 1
+        self._engine.forget()
+        for tp in self._outside:
+            self._health.forget(f"position:{tp.topic}/{tp.partition}")
+        self._owned.clear()
+        self._outside.clear()
+
+    def _report(self, consumer: AIOKafkaConsumer) -> None:
+        """Lag of each partition, and whether the broker still answers."""
+        newest_answer_ms = 0
+        for tp, position in self._owned.items():
+            with contextlib.suppress(AssertionError, IllegalStateError):
+                highwater = consumer.highwater(tp)
+                if highwater is None:
+                    continue
+                gauge(Metric.CONSUMER_LAG).labels(self._group, tp.topic, tp.partition).set(
+                    max(0, highwater - position.next_offset)
+                )
+                newest_answer_ms = max(newest_answer_ms, consumer.last_poll_timestamp(tp))
+        if newest_answer_ms:
+            silent_s = time.time() - newest_answer_ms / 1000
+            up = silent_s < SILENT_BROKER_S
+            self._health.report("kafka", up, "" if up else f"no answer for {silent_s:.0f} s")
+
+    async def _read_log_id(self) -> str:
+        log_id = await read_log_id(self._settings.kafka_bootstrap_servers)
+        if log_id is None:
+            raise InfraError("kafka", "the log has no identity yet: run `tickplane topics apply`")
+        return log_id
+
+
+def _end_time_ns(consumer: AIOKafkaConsumer, tp: TopicPartition, head: int) -> int:
+    """When the partition was last seen read to its end, or 0: the wall clock counts only there."""
+    with contextlib.suppress(AssertionError, IllegalStateError):
+        highwater = consumer.highwater(tp)
+        if highwater is not None and head >= highwater:
+            return int(consumer.last_poll_timestamp(tp)) * NS_PER_MS
+    return 0
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._pipeline.revoked()
+
+    def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._pipeline.assigned(set(assigned))

@@ -1,0 +1,68 @@
+"""Records of the topics as events: the bad ones are counted, and what is behind them goes on."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from services.contracts.errors import PeerError
+from services.contracts.events import FeedState, Trade
+from services.contracts.metrics import Metric
+from services.contracts.topics import LOG_IDENTITY_KEY, Topic
+from services.domain.trades import FUTURE_NS_MAX, decode
+from services.runtime.clock import NS_PER_MS
+from services.runtime.metrics import counter
+
+_decode_feed_state = msgspec.json.Decoder(FeedState).decode
+
+
+class Counts:
+    """What one batch did, counted once its transaction is committed."""
+
+    def __init__(self, group: str) -> None:
+        self._group = group
+        self.folded: Counter[str] = Counter()
+        self.repeated: Counter[str] = Counter()
+        self.refused: list[tuple[ConsumerRecord, PeerError]] = []
+
+    def report(self) -> None:
+        for exchange, count in self.folded.items():
+            counter(Metric.MESSAGES_CONSUMED).labels(self._group, Topic.MARKET_TRADES, exchange).inc(count)
+        for exchange, count in self.repeated.items():
+            counter(Metric.MESSAGES_REPEATED).labels(self._group, exchange).inc(count)
+        for record, error in self.refused:
+            counter(Metric.DLQ_MESSAGES).labels(
+                self._group, record.topic, error.error_type, self.exchange_of(record.key)
+            ).inc()
+
+    def exchange_of(self, key: bytes | None) -> str:
+        """The exchange a refused record's key names, if a good record of the batch has it too: labels are bounded."""
+        name = (key or b"").partition(b":")[0].decode("utf-8", "replace")
+        return name if name in self.folded else "unknown"
+
+
+def trades(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tuple[int, Trade]]:
+    """(offset, trade) of each good record."""
+    folded = counts.folded
+    for record in records:
+        try:
+            trade = decode(record.key, record.value)
+            if trade.received_time > record.timestamp * NS_PER_MS + FUTURE_NS_MAX:
+                raise PeerError("received_time", f"the time of receipt {trade.received_time} is after the broker's own")
+        except PeerError as error:
+            counts.refused.append((record, error))
+            continue
+        folded[trade.exchange] += 1
+        yield record.offset, trade
+
+
+def feed_states(records: Iterable[ConsumerRecord]) -> Iterator[FeedState]:
+    """The states in ``feed_state`` records; what is none (the log's identity, a tombstone) is passed over."""
+    for record in records:
+        if record.key == LOG_IDENTITY_KEY or not record.value:
+            continue
+        try:
+            yield _decode_feed_state(record.value)
+        except msgspec.DecodeError:
+            counter(Metric.DLQ_MESSAGES).labels("-", record.topic, "json", "unknown").inc()

@@ -1,0 +1,178 @@
+"""Folds ``market_trades`` into bars; ``feed_state`` tells which trade numbers do not exist."""
+
+from collections.abc import Iterable, Sequence
+
+import asyncpg
+import msgspec
+from aiokafka import ConsumerRecord
+
+from services.adapters.pipeline import Batch, Outcome, Publication
+from services.adapters.postgres import Connection, sql
+from services.adapters.records import Counts, feed_states, trades
+from services.contracts.events import product_key
+from services.contracts.metrics import Metric
+from services.contracts.topics import Group, Topic
+from services.domain.bars import INCOMPLETE_MAX, STATE_VERSION, Key, ProductBars, ProductState, StoredBar, candle
+from services.domain.candles import Bar
+from services.runtime import logging
+from services.runtime.clock import NS_PER_MS
+from services.runtime.metrics import counter
+
+Product = tuple[str, str]
+Changes = list[tuple[ProductBars, list[tuple[Key, StoredBar]]]]
+
+
+class CandleEngine:
+    group = Group.CANDLES
+    topics = (Topic.MARKET_TRADES, Topic.FEED_STATE)
+
+    def __init__(self, grace_after_bar_ms: int) -> None:
+        self._grace_ns = grace_after_bar_ms * NS_PER_MS
+        self._partitions: dict[int, dict[Product, ProductBars]] = {}
+
+    def forget(self) -> None:
+        self._partitions.clear()
+
+    async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
+        for partition in partitions:
+            self._partitions[partition] = {}
+        for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
+            product = ProductBars(row["exchange"], row["product_id"], _state(row["state"]))
+            self._partitions[row["partition"]][product.exchange, product.product_id] = product
+        for row in await connection.fetch(sql("candles_unfinished"), self.group, list(partitions), INCOMPLETE_MAX):
+            product = self._partitions[row["partition"]][row["exchange"], row["product_id"]]
+            key = (row["resolution"], row["timestamp"])
+            if not row["closed"]:
+                product.provide(key, _stored_bar(row))
+            if not row["complete"] and row["lowest_number"] is not None:
+                product.incomplete[key] = (row["lowest_number"], row["highest_number"])
+
+    async def fold(self, batch: Batch, connection: Connection) -> Outcome:
+        counts = Counts(self.group)
+        for partition, topics in batch.records.items():
+            self._absorb_voids(self._partitions[partition], topics.get(Topic.FEED_STATE, ()))
+            self._absorb_trades(self._partitions[partition], topics.get(Topic.MARKET_TRADES, ()), counts)
+        await self._provide(connection)
+        changes = self._settle(batch)
+        publications = [
+            Publication(
+                Topic.CANDLES,
+                product_key(product.exchange, product.product_id),
+                msgspec.json.encode(candle(product.exchange, product.product_id, key, stored)),
+                product.exchange,
+            )
+            for product, bars in changes
+            for key, stored in bars
+        ]
+
+        async def store(connection: Connection) -> None:
+            await self._store(connection, changes, batch)
+
+        async def stored() -> None:
+            counts.report()
+            _count_corrections(changes)
+
+        return Outcome(publications, store if changes else None, stored)
+
+    def _absorb_trades(
+        self, products: dict[Product, ProductBars], records: Iterable[ConsumerRecord], counts: Counts
+    ) -> None:
+        for offset, trade in trades(records, counts):
+            name = (trade.exchange, trade.product_id)
+            product = products.get(name)
+            if product is None:
+                product = products[name] = ProductBars(*name)
+            if not product.absorb(trade, offset):
+                counts.repeated[trade.exchange] += 1
+
+    def _absorb_voids(self, products: dict[Product, ProductBars], records: Iterable[ConsumerRecord]) -> None:
+        for state in feed_states(records):
+            if not state.voids:
+                continue
+            name = (state.exchange, state.product_id)
+            product = products.get(name)
+            if product is None:
+                product = products[name] = ProductBars(*name)
+            product.absorb_voids(state.voids)
+
+    async def _provide(self, connection: Connection) -> None:
+        """Read the stored bars that late trades and repairs reach."""
+        wanted = [
+            (product, key)
+            for products in self._partitions.values()
+            for product in products.values()
+            for key in product.wanted()
+        ]
+        if not wanted:
+            return
+        by_name = {(p.exchange, p.product_id): p for p, _ in wanted}
+        rows = await connection.fetch(
+            sql("candles_read"),
+            [product.exchange for product, _ in wanted],
+            [product.product_id for product, _ in wanted],
+            [key[0] for _, key in wanted],
+            [key[1] for _, key in wanted],
+        )
+        for row in rows:
+            product = by_name[row["exchange"], row["product_id"]]
+            product.provide((row["resolution"], row["timestamp"]), _stored_bar(row))
+
+    def _settle(self, batch: Batch) -> Changes:
+        changes: Changes = []
+        for partition, products in self._partitions.items():
+            clock_ns, head = batch.clock_ns.get(partition, 0), batch.heads.get(partition, 0)
+            changes += (
+                (product, product.settle(clock_ns=clock_ns, head=head, grace_ns=self._grace_ns))
+                for product in products.values()
+                if product.touched() or product.closable(clock_ns, self._grace_ns)
+            )
+        return changes
+
+    async def _store(self, connection: Connection, changes: Changes, batch: Batch) -> None:
+        partition_of = {name: number for number, products in self._partitions.items() for name in products}
+        products = [product for product, _ in changes]
+        await connection.execute(
+            sql("product_states_store"),
+            self.group,
+            [product.exchange for product in products],
+            [product.product_id for product in products],
+            [partition_of[product.exchange, product.product_id] for product in products],
+            [msgspec.msgpack.encode(product.state) for product in products],
+        )
+        rows = [_row(product, key, stored) for product, bars in changes for key, stored in bars]
+        if rows:
+            await connection.execute(sql("candles_store"), *map(list, zip(*rows, strict=True)))
+
+
+def _count_corrections(changes: Changes) -> None:
+    for product, bars in changes:
+        for key, stored in bars:
+            if stored.revision > 1:
+                counter(Metric.CANDLE_CORRECTIONS).labels(product.exchange, key[0]).inc()
+
+
+def _state(raw: bytes) -> ProductState:
+    state = msgspec.msgpack.decode(raw, type=ProductState)
+    if state.version != STATE_VERSION:
+        logging.logger().warning("state_version", found=state.version, known=STATE_VERSION)
+    return state
+
+
+_BAR_COLUMNS = (
+    "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "first_trade_id", "last_trade_id",
+    "first_time", "first_number", "last_time", "last_number", "lowest_number", "highest_number",
+)  # fmt: skip
+
+
+def _stored_bar(row: asyncpg.Record) -> StoredBar:
+    bar = Bar()
+    for column in _BAR_COLUMNS:
+        setattr(bar, column, row[column])
+    return StoredBar(bar, row["closed"], row["complete"], row["revision"], row["input_sequence"])
+
+
+def _row(product: ProductBars, key: Key, stored: StoredBar) -> tuple[object, ...]:
+    """In the order of ``candles_store.sql``."""
+    columns = [getattr(stored.bar, column) for column in _BAR_COLUMNS]
+    standing = (stored.closed, stored.complete, stored.revision, stored.sequence)
+    return (product.exchange, product.product_id, *key, *columns, *standing)

@@ -1,0 +1,1 @@
+SELECT make_trades_partition($1)

@@ -1,0 +1,1 @@
+SELECT drop_trades_partitions_before($1)

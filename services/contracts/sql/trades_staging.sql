@@ -1,0 +1,1 @@
+CREATE TEMP TABLE trades_staging (LIKE trades) ON COMMIT DROP

@@ -1,0 +1,113 @@
+"""What a trade must be to enter the log, and to leave it again. Pure; called for every trade, so written to be quick."""
+
+import re
+from functools import lru_cache
+
+import msgspec
+
+from services.contracts.errors import PeerError
+from services.contracts.events import Trade, product_key
+from services.domain.money import is_amount
+
+EARLIEST_NS = 1_230_768_000_000_000_000
+"""2009-01-01: no exchange of ours is older."""
+LATEST_NS = 2**63 - 1
+"""The largest time that fits the stores."""
+NUMBER_MAX = 2**63 - 1
+FUTURE_NS_MAX = 3_600_000_000_000
+"""How far beyond its receipt a trade on the topic may be: the upper bound of the feeds' own, stricter setting."""
+TEXT_MAX = 128
+"""Characters of an exchange's label, a product, a trade id or a venue's name."""
+VALUE_BYTES_MAX = 64 * 1024
+"""A trade is some 250 bytes. What is larger is not looked into."""
+NAMES_MAX = 10_000
+"""Names and keys remembered as good or bad, so that each is looked at once."""
+
+_PRODUCT = re.compile(r"[A-Za-z0-9._/-]+")
+_LABEL = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_decode = msgspec.json.Decoder(Trade).decode
+_names_by_key: dict[bytes, tuple[str, str]] = {}
+
+
+def check(trade: Trade, *, future_ns: int) -> None:
+    """Raise PeerError, naming the field in ``error_type``, for a trade that must not be used.
+
+    ``future_ns`` is how far its time may be after its receipt. There is no lower bound but 2009: repairs, replays and
+    late trades are old by nature.
+    """
+    if not is_label(trade.exchange):
+        raise PeerError("exchange", f"the exchange {_short(trade.exchange)} is not a label such as coinbase")
+    if not is_product(trade.product_id):
+        raise PeerError("product", f"the product {_short(trade.product_id)} is not a name such as BTC-USD")
+    _check_values(trade, future_ns)
+
+
+def decode(key: bytes | None, value: bytes | None) -> Trade:
+    """The trade of one record of the topic ``market_trades``. Raises PeerError for one that cannot be used.
+
+    ``error_type`` is one of a fixed set: ``empty``, ``too_big``, ``utf8``, ``json``, ``type``, ``key`` and those of
+    ``check``.
+    """
+    if not value:
+        raise PeerError("empty", "the record has no value")
+    if len(value) > VALUE_BYTES_MAX:
+        raise PeerError("too_big", f"the value has {len(value)} bytes, more than {VALUE_BYTES_MAX}")
+    try:
+        trade = _decode(value)
+    except msgspec.ValidationError as error:
+        raise PeerError("type", str(error)) from None
+    except UnicodeDecodeError as error:
+        raise PeerError("utf8", str(error)) from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise PeerError("json", str(error)) from None
+    if key is None or _names_by_key.get(key) != (trade.exchange, trade.product_id):
+        _learn_key(key, trade)
+    _check_values(trade, FUTURE_NS_MAX)
+    return trade
+
+
+@lru_cache(NAMES_MAX)
+def is_product(name: str) -> bool:
+    """Whether a product's name can stand in keys, paths and metrics."""
+    return len(name) <= TEXT_MAX and _PRODUCT.fullmatch(name) is not None
+
+
+@lru_cache(NAMES_MAX)
+def is_label(name: str) -> bool:
+    """Whether an exchange's label or a venue's name can stand in keys (``label:product``), paths and metrics."""
+    return len(name) <= TEXT_MAX and _LABEL.fullmatch(name) is not None
+
+
+def _learn_key(key: bytes | None, trade: Trade) -> None:
+    """Check a key against its trade in full, once, so that those after it of the same product are only compared."""
+    check(trade, future_ns=FUTURE_NS_MAX)
+    expected = product_key(trade.exchange, trade.product_id)
+    if key != expected:
+        raise PeerError("key", f"the key {_short(key)} is not {_short(expected)}")
+    if len(_names_by_key) >= NAMES_MAX:
+        _names_by_key.clear()
+    _names_by_key[expected] = (trade.exchange, trade.product_id)
+
+
+def _check_values(trade: Trade, future_ns: int) -> None:
+    time, received_time, number, trade_id = trade.time, trade.received_time, trade.trade_number, trade.trade_id
+    if not is_amount(trade.price):
+        raise PeerError("price", f"the price {_short(trade.price)} is not a finite amount above zero")
+    if not is_amount(trade.size):
+        raise PeerError("size", f"the size {_short(trade.size)} is not a finite amount above zero")
+    if time < EARLIEST_NS:
+        raise PeerError("time_early", f"the time {_short(time)} is before 2009")
+    if not EARLIEST_NS <= received_time <= LATEST_NS:
+        raise PeerError("received_time", f"the time of receipt {_short(received_time)} is out of range")
+    if time > received_time + future_ns or time > LATEST_NS:
+        raise PeerError("time_future", f"the time {_short(time)} is after the receipt, {received_time}")
+    if number is not None and not 0 <= number <= NUMBER_MAX:
+        raise PeerError("trade_number", f"the trade number {_short(number)} is out of range")
+    if not (0 < len(trade_id) <= TEXT_MAX and trade_id.isprintable()):
+        raise PeerError("trade_id", f"the trade id {_short(trade_id)} is not 1 to {TEXT_MAX} printable characters")
+    if not is_label(trade.venue):
+        raise PeerError("venue", f"the venue {_short(trade.venue)} is not a name such as kraken")
+
+
+def _short(value: object) -> str:
+    return repr(value)[:TEXT_MAX]
