@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -23,6 +23,9 @@ from services.runtime.serve import Resource
 
 AWAY: tuple[type[Exception], ...] = (KafkaError, OSError, asyncio.TimeoutError)
 NOT_READY: tuple[type[Exception], ...] = (*AWAY, InfraError)
+
+TOPICS_APPEAR_S = 30.0
+"""How long topics just made may take to be known everywhere."""
 
 
 class Producer(Resource):
@@ -165,6 +168,11 @@ class Reader:
             raise InfraError("kafka", str(error) or type(error).__name__) from error
         return [record for batch in batches.values() for record in batch]
 
+    async def positions(self) -> Mapping[TopicPartition, int]:
+        """The offset at which each partition goes on."""
+        assert self._consumer is not None, "used before start"
+        return {tp: await self._consumer.position(tp) for tp in self._consumer.assignment()}
+
     async def ends(self) -> Mapping[TopicPartition, int]:
         """The end offset of every partition read."""
         assert self._consumer is not None, "used before start"
@@ -188,7 +196,7 @@ class Reader:
 
 
 class LogEnds(Resource):
-    """Asks where the partitions of some topics end, without reading them: for lag, and to know whether Kafka answers."""
+    """Asks where the partitions of some topics end, without reading them: for lag, and whether Kafka answers at all."""
 
     def __init__(
         self, bootstrap_servers: str, topics: Sequence[str], health: Health, *, timeout_s: float = 5.0
@@ -204,7 +212,7 @@ class LogEnds(Resource):
         try:
             async with asyncio.timeout(self._timeout_s):
                 ends = await self._ask()
-        except (*AWAY, InfraError) as error:
+        except (KafkaError, OSError, InfraError) as error:
             detail = str(error) or type(error).__name__
             self._health.report("kafka", False, detail)
             raise InfraError("kafka", detail) from error
@@ -237,8 +245,9 @@ class LogEnds(Resource):
 
 
 async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
-    await consumer._client.fetch_all_metadata()
-    numbers = consumer.partitions_for_topic(topic)
+    # The public `partitions_for_topic` answers from memory, and a topic just made is not there yet.
+    cluster = await consumer._client.fetch_all_metadata()
+    numbers = cluster.partitions_for_topic(topic)
     if not numbers:
         raise InfraError("kafka", f"the topic {topic} is not there: run `tickplane topics apply`")
     return sorted(numbers)
@@ -269,10 +278,19 @@ async def apply_topics(
             with contextlib.suppress(TopicAlreadyExistsError):
                 await admin.create_topics([NewTopic(spec.topic, wanted, replication, topic_configs=config)])
                 made.append(str(spec.topic))
+        await _wait_for_topics(admin)
     finally:
         await admin.close()
     await ensure_log_id(bootstrap_servers)
     return made
+
+
+async def _wait_for_topics(admin: AIOKafkaAdminClient) -> None:
+    """Brokers answer a creation before every one of them knows of the topic."""
+    wanted = {str(spec.topic) for spec in TOPICS}
+    async with asyncio.timeout(TOPICS_APPEAR_S):
+        while not wanted <= {t["topic"] for t in await admin.describe_topics() if t["error_code"] == 0}:
+            await asyncio.sleep(0.05)
 
 
 async def ensure_log_id(bootstrap_servers: str) -> str:
@@ -295,22 +313,47 @@ async def ensure_log_id(bootstrap_servers: str) -> str:
 
 async def read_log_id(bootstrap_servers: str) -> str | None:
     """The log's identity, or None where there is none yet."""
+    log_id = None
+    async for record in read_all(bootstrap_servers, Topic.FEED_STATE, partitions=[0]):
+        if record.key == LOG_IDENTITY_KEY and record.value:
+            log_id = msgspec.json.decode(record.value, type=LogIdentity).log_id
+    return log_id
+
+
+async def read_all(
+    bootstrap_servers: str, topic: str, *, partitions: Sequence[int] | None = None
+) -> AsyncIterator[ConsumerRecord]:
+    """Every record of a topic (or of some of its partitions) up to where it ends now."""
+    async with _anonymous_consumer(bootstrap_servers) as consumer:
+        numbers = await _partitions_of(consumer, topic)
+        wanted = [TopicPartition(topic, number) for number in numbers if partitions is None or number in partitions]
+        consumer.assign(wanted)
+        ends = await consumer.end_offsets(wanted)
+        for partition, offset in (await consumer.beginning_offsets(wanted)).items():
+            consumer.seek(partition, offset)
+        while any([await consumer.position(partition) < ends[partition] for partition in wanted]):
+            for batch in (await consumer.getmany(timeout_ms=1_000)).values():
+                for record in batch:
+                    yield record
+
+
+async def log_bounds(bootstrap_servers: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """(first offset, end offset) of each (topic, partition)."""
+    async with _anonymous_consumer(bootstrap_servers) as consumer:
+        wanted = [TopicPartition(topic, number) for topic in topics for number in await _partitions_of(consumer, topic)]
+        beginnings, ends = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
+        return {(tp.topic, tp.partition): (beginnings[tp], ends[tp]) for tp in wanted}
+
+
+@contextlib.asynccontextmanager
+async def _anonymous_consumer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaConsumer]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap_servers, enable_auto_commit=False, auto_offset_reset="earliest"
     )
-    await consumer.start()
     try:
-        partition = TopicPartition(Topic.FEED_STATE, 0)
-        await _partitions_of(consumer, Topic.FEED_STATE)
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        consumer.seek(partition, (await consumer.beginning_offsets([partition]))[partition])
-        log_id = None
-        while await consumer.position(partition) < end:
-            for records in (await consumer.getmany(timeout_ms=1_000)).values():
-                for record in records:
-                    if record.key == LOG_IDENTITY_KEY and record.value:
-                        log_id = msgspec.json.decode(record.value, type=LogIdentity).log_id
-        return log_id
+        await consumer.start()
+        yield consumer
+    except AWAY as error:
+        raise InfraError("kafka", str(error) or type(error).__name__) from error
     finally:
         await consumer.stop()

@@ -159,6 +159,7 @@ class Pipeline:
         self._in_hand = asyncio.Lock()
         self._owned: dict[TopicPartition, _Position] = {}
         self._outside: dict[TopicPartition, int] = {}
+        self._lost: set[int] = set()
         self._recheck_at = 0.0
         self._assigned: set[TopicPartition] | None = None
         self._generation = 0
@@ -215,8 +216,8 @@ class Pipeline:
             if generation == self._generation and self._owned:
                 await self._process(consumer, batch)
         self._report(consumer)
-        if self._outside and not self._stopping.is_set():
-            await self._recheck_outside()
+        if (self._outside or self._lost) and not self._stopping.is_set():
+            await self._recheck()
 
     # ---- 1. take
 
@@ -282,11 +283,14 @@ class Pipeline:
             f"position:{tp.topic}/{tp.partition}", False, f"{reason}; see `tickplane positions show` and `reset`"
         )
 
-    async def _recheck_outside(self) -> None:
-        """Begin again once somebody reset a stopped position: there is no recovery path that is not the start path."""
+    async def _recheck(self) -> None:
+        """Begin again once somebody reset a stopped position, or when partitions lost are still assigned to us (a tool
+        took them for a moment): there is no recovery path that is not the start path."""
         if time.monotonic() < self._recheck_at:
             return
         self._recheck_at = time.monotonic() + STOPPED_RECHECK_S
+        if self._lost:
+            raise InfraError("postgres", f"partitions {sorted(self._lost)} were taken and not claimed: beginning again")
         async with self._database.pool.acquire() as connection:
             rows = await connection.fetch(sql("position_show"), self._group)
         epochs = {TopicPartition(row["topic"], row["partition"]): row["owner_epoch"] for row in rows}
@@ -408,6 +412,8 @@ class Pipeline:
         rows = await connection.fetch(sql("position_show"), self._group)
         stored = {TopicPartition(row["topic"], row["partition"]): row for row in rows}
         lost = {tp.partition for tp, mine in self._owned.items() if stored[tp]["owner_epoch"] != mine.epoch}
+        self._lost |= lost
+        self._recheck_at = time.monotonic() + STOPPED_RECHECK_S
         self._log.warning("ownership_lost", group=self._group, partitions=sorted(lost))
         self._engine.forget()
         self._generation += 1
@@ -435,6 +441,7 @@ class Pipeline:
             self._health.forget(f"position:{tp.topic}/{tp.partition}")
         self._owned.clear()
         self._outside.clear()
+        self._lost.clear()
 
     def _report(self, consumer: AIOKafkaConsumer) -> None:
         """Lag of each partition, and whether the broker still answers."""

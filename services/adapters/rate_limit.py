@@ -1,4 +1,4 @@
-"""How many requests a client may make: counted in Redis by all replicas together, or by this one while Redis is away."""
+"""How many requests a client may make: counted in Redis for all replicas, or by this one while Redis is away."""
 
 import asyncio
 import ipaddress

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Sequence
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
@@ -10,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.contracts.metrics import Metric
+from services.runtime import logging
 from services.runtime.health import Health
 from services.runtime.metrics import counter
 from services.runtime.serve import Resource
@@ -53,6 +55,22 @@ class Redis(Resource):
 
     async def stop(self) -> None:
         await self.client.aclose()
+
+    async def hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """The hash of each key, in one round trip; empty ones where there is none, and all while Redis is away."""
+        if not keys:
+            return []
+        pipeline = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hgetall(key)
+        try:
+            found: list[dict[str, str]] = await pipeline.execute()
+        except AWAY as error:
+            self.report(error)
+            logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
+            return [{} for _ in keys]
+        self.report(None)
+        return found
 
     def report(self, error: Exception | None) -> None:
         self._health.report("redis", error is None, "" if error is None else f"{type(error).__name__}: {error}")

@@ -21,6 +21,7 @@ from services.contracts.errors import InfraError
 from services.contracts.topics import Topic
 from services.runtime.health import Health
 from services.runtime.ops import HttpServer
+from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
 
 SERVICE = "api"
@@ -65,7 +66,8 @@ async def api(settings: ApiSettings, health: Health) -> None:
     cache = Redis(settings.redis_url, health)
     log_ends = LogEnds(settings.kafka_bootstrap_servers, LAG_TOPICS, health)
     store = Store(database, cache, settings.query_timeout_s)
-    monitor = Monitor(store, log_ends, settings.dependency_check_interval_s)
+    monitor = Monitor(store, log_ends)
+    checks = Periodic(settings.dependency_check_interval_s, monitor.check)
     limiter = RateLimiter(
         SERVICE,
         cache,
@@ -83,10 +85,10 @@ async def api(settings: ApiSettings, health: Health) -> None:
         http="httptools",
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
-        limit_concurrency=settings.requests_max,
+        limit_concurrency=settings.api_requests_max,
         timeout_graceful_shutdown=math.ceil(settings.grace_s / 2),
     )
-    await serve(health, settings, [database, cache, log_ends, monitor, server])
+    await serve(health, settings, [database, cache, log_ends, checks, server])
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:

@@ -228,5 +228,12 @@ def trade(exchange: str, product_id: str, row: Any) -> Trade:
     return Trade(exchange, product_id, trade_id, number, price, size, side, *times, origin, venue)
 
 
+def gap(row: Any) -> Gap:
+    """A row of ``api_gaps``."""
+    exchange, product_id, first, last, missing, status, reason, opened_time, closed_time = row
+    times = rfc3339(opened_time), time_or_none(closed_time)
+    return Gap(exchange, product_id, first, last, missing, status, reason, *times)
+
+
 def time_or_none(time_ns: int | None) -> str | None:
     return None if time_ns is None else rfc3339(time_ns)

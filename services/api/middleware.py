@@ -1,7 +1,6 @@
-"""Around every request: its id, its metrics and log line, and the client's share. Plain ASGI, because it is on the hot path."""
+"""Around every request: its id, metrics and log line, and the client's share. Plain ASGI: it is on the hot path."""
 
 import math
-import secrets
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -13,6 +12,7 @@ from services.adapters.rate_limit import RateLimiter, client_of
 from services.contracts.metrics import Metric
 from services.runtime import logging
 from services.runtime.metrics import counter, histogram
+from services.runtime.request_id import request_id
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -23,7 +23,6 @@ EXEMPT = frozenset({"/health", "/ready"})
 """Asked by probes: not limited, and logged only at DEBUG."""
 UNMATCHED = "unmatched"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-REQUEST_ID_LENGTH_MAX = 128
 
 
 class Observed:
@@ -36,8 +35,8 @@ class Observed:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        request_id = request_id_of(scope)
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        own_id = request_id_of(scope)
+        structlog.contextvars.bind_contextvars(request_id=own_id)
         status = 500
         began = time.perf_counter()
 
@@ -45,7 +44,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", own_id.encode())]
             await send(message)
 
         try:
@@ -96,13 +95,9 @@ async def _refuse(send: Send, retry_after_s: int) -> None:
 
 
 def request_id_of(scope: Scope) -> str:
-    """The caller's id where it is short and plain, so that it cannot forge a log line or a header; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and 0 < len(value) <= REQUEST_ID_LENGTH_MAX:
-            text = value.decode("latin-1")
-            if text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").replace(":", "").isalnum():
-                return str(text)
-    return secrets.token_hex(8)
+    """The request's id, given or made."""
+    given = (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id")
+    return request_id(next(given, None))
 
 
 def route_of(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""Asks Postgres, Redis and Kafka now and then, so that ``/ready`` and ``/v1/status`` know without waiting for them."""
+"""What Postgres, Redis and Kafka said when last asked, so that ``/ready`` and ``/v1/status`` need not wait for them."""
 
 import asyncio
 import contextlib
@@ -9,29 +9,22 @@ from aiokafka import TopicPartition
 from services.adapters.kafka import LogEnds
 from services.api.store import Store
 from services.contracts.errors import InfraError
-from services.runtime.serve import Resource
 
 
-class Monitor(Resource):
-    def __init__(self, store: Store, log_ends: LogEnds, interval_s: float) -> None:
-        self._ends: Mapping[TopicPartition, int] = {}
+class Monitor:
+    """``check`` asks all three; each says in ``/ready`` how it is."""
+
+    def __init__(self, store: Store, log_ends: LogEnds) -> None:
         self._store = store
         self._log_ends = log_ends
-        self._interval_s = interval_s
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        while not self._stopping.is_set():
-            await asyncio.gather(self._check_database(), self._store.check_cache(), self._check_log())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._interval_s)
-
-    async def stop(self) -> None:
-        self._stopping.set()
+        self._ends: Mapping[TopicPartition, int] = {}
 
     def end(self, topic: str, partition: int) -> int | None:
         """Where the partition ended when last asked; None while Kafka is away."""
         return self._ends.get(TopicPartition(topic, partition))
+
+    async def check(self) -> None:
+        await asyncio.gather(self._check_database(), self._store.check_cache(), self._check_log())
 
     async def _check_database(self) -> None:
         with contextlib.suppress(InfraError):

@@ -1,10 +1,10 @@
 """What a request may say, and what becomes of it when it says something else."""
 
 import base64
-import binascii
 from typing import Annotated, Literal
 
 from fastapi import HTTPException, Path, Query
+from fastapi.exceptions import RequestValidationError
 
 from services.api.store import TIME_MAX_NS, Span, TradeKey
 from services.domain.candles import RESOLUTIONS
@@ -54,8 +54,7 @@ def _time_ns(name: str, text: str | None, default_ns: int) -> int:
     try:
         return min(max(parse_rfc3339(text), -TIME_MAX_NS), TIME_MAX_NS)
     except (ValueError, OverflowError):
-        detail = f"{name} is not a time as in RFC 3339 (2026-01-02T03:04:05Z; a + is written %2B in a URL)"
-        raise HTTPException(422, detail) from None
+        raise _refused(name, text, "not a time as in RFC 3339 (a + is written %2B in a URL)") from None
 
 
 def write_cursor(key: TradeKey | None) -> str | None:
@@ -66,11 +65,17 @@ def read_cursor(cursor: str | None) -> TradeKey:
     """422 for what ``write_cursor`` did not write."""
     if cursor is None:
         return TradeKey()
+    key: TradeKey | None
     try:
         time_ns, _space, trade_id = base64.b64decode(cursor, b"-_", validate=True).decode().partition(" ")
         key = TradeKey(int(time_ns), trade_id)
-    except (ValueError, binascii.Error):
-        raise HTTPException(422, "cursor is not one that this interface gave") from None
-    if abs(key.time_ns) > TIME_MAX_NS or not storable(trade_id):
-        raise HTTPException(422, "cursor is not one that this interface gave")
+    except ValueError:
+        key = None
+    if key is None or abs(key.time_ns) > TIME_MAX_NS or not storable(key.trade_id):
+        raise _refused("cursor", cursor, "not a cursor that this interface gave")
     return key
+
+
+def _refused(name: str, value: str, message: str) -> RequestValidationError:
+    """What FastAPI says of a parameter it refuses itself."""
+    return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": message, "input": value}])

@@ -35,7 +35,11 @@ from services.api.parameters import (
 )
 from services.api.store import Span, Store
 from services.domain.candles import RESOLUTIONS
+from services.runtime.clock import rfc3339
 from services.runtime.health import Health
+
+Responses = dict[int | str, dict[str, Any]]
+"""Status to its description, as FastAPI takes them."""
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _ENCODER = msgspec.json.Encoder()
@@ -58,15 +62,21 @@ class Routes:
     def probes(self) -> APIRouter:
         """``/health`` and ``/ready``."""
         router = APIRouter(tags=["health"])
-        _get(router, "/health", self.liveness, documents.Liveness)
-        _get(router, "/ready", self.readiness, documents.Readiness)
+        _get(router, "/health", self.liveness, documents.Liveness, {})
+        _get(router, "/ready", self.readiness, documents.Readiness, {503: _described("Not ready", documents.Readiness)})
         return router
 
     def markets_and_candles(self) -> APIRouter:
         """What is served with and without ``/v1``."""
         router = APIRouter(tags=["market data"])
         _get(router, "/markets", self.markets, documents.Markets)
-        _get(router, "/candles/{product}/{resolution}", self.candles, list[documents.Candle])
+        _get(
+            router,
+            "/candles/{product}/{resolution}",
+            self.candles,
+            list[documents.Candle],
+            {**_REFUSALS, **_NO_SUCH_RESOLUTION},
+        )
         return router
 
     def versioned(self) -> APIRouter:
@@ -125,7 +135,7 @@ class Routes:
         start: Start = None,
         end: End = None,
         cursor: Cursor = None,
-        format: Format = "json",  # noqa: A002
+        format: Format = "json",
     ) -> Response:
         """Trades, newest first: a page with a cursor, or the whole range as a stream."""
         wanted, before = span(start, end), read_cursor(cursor)
@@ -175,10 +185,11 @@ class Routes:
             return [product_id]
         return [row["product_id"] for row in await self._store.products(exchange)]
 
-    async def _stream(self, exchange: str, product_id: str, wanted: Span, format: str) -> Response:  # noqa: A002
+    async def _stream(self, exchange: str, product_id: str, wanted: Span, format: str) -> Response:
         """The first page is fetched before the answer begins, so that a Postgres that is away is still a 503."""
         pages = self._store.trade_pages(exchange, product_id, wanted, self._stream_page_rows)
-        first = await anext(pages, [])
+        nothing: list[documents.Trade] = []
+        first = await anext(pages, nothing)
         encode = _csv_lines if format == "csv" else _ENCODER.encode_lines
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -196,7 +207,25 @@ class Routes:
         return documents.Lag(group, topic, partition, next_offset, end, lag)
 
 
-def _get(router: APIRouter, path: str, handler: Callable[..., Any], document: Any) -> None:
+def _described(description: str, document: Any) -> dict[str, Any]:
+    (schema,), _components = msgspec.json.schema_components([document], ref_template=documents.SCHEMA_REF)
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+_REFUSALS: Responses = {
+    429: _described("Too many requests; `Retry-After` says when to come back", documents.Problem),
+    503: _described("A dependency is away; `Retry-After` says when to come back", documents.Problem),
+}
+_NO_SUCH_RESOLUTION: Responses = {400: _described("No bar has this resolution", documents.Problem)}
+
+
+def _get(
+    router: APIRouter,
+    path: str,
+    handler: Callable[..., Any],
+    document: Any,
+    refusals: Responses = _REFUSALS,
+) -> None:
     """Add a GET whose answer is one of ``documents``."""
     router.add_api_route(
         path,
@@ -205,18 +234,8 @@ def _get(router: APIRouter, path: str, handler: Callable[..., Any], document: An
         response_model=None,
         response_class=Response,
         name=handler.__name__,
-        responses={
-            200: _described("The answer", document),
-            400: _described("A resolution that no bar has", documents.Problem),
-            429: _described("Too many requests; `Retry-After` says when", documents.Problem),
-            503: _described("A dependency is away; `Retry-After` says when", documents.Problem),
-        },
+        responses={200: _described("The answer", document), **refusals},
     )
-
-
-def _described(description: str, document: Any) -> dict[str, Any]:
-    (schema,), _components = msgspec.json.schema_components([document], ref_template=documents.SCHEMA_REF)
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
 def _json(document: Any, status: int = 200) -> Response:
@@ -231,9 +250,16 @@ def _csv_lines(page: Iterable[documents.Trade]) -> bytes:
 
 def _feed(row: Any) -> documents.FeedStatus:
     """A row of ``api_products``."""
-    *known, last_trade_ns, last_message_ns, open_gaps, written_ns = row
-    times = documents.time_or_none(last_trade_ns), documents.time_or_none(last_message_ns)
-    return documents.FeedStatus(*known, *times, open_gaps, documents.rfc3339(written_ns))
+    return documents.FeedStatus(
+        exchange=row["exchange"],
+        product_id=row["product_id"],
+        venue=row["venue"],
+        contiguous_number=row["contiguous_number"],
+        last_trade_time=documents.time_or_none(row["last_trade_time"]),
+        last_message_time=documents.time_or_none(row["last_message_time"]),
+        open_gaps=row["open_gaps"],
+        written_time=rfc3339(row["written_time"]),
+    )
 
 
 def _base_url(request: Request) -> str:

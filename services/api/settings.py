@@ -30,7 +30,7 @@ class ApiSettings(PostgresSettings, RedisSettings, KafkaSettings):
     """Clients one replica counts by itself at once; beyond it the one that came first is forgotten."""
 
     trusted_proxies: str = "127.0.0.1,::1"
-    """Addresses and networks of the edge, comma-separated. Only from them is ``X-Forwarded-For`` believed; empty: never."""
+    """Addresses and networks of the edge, comma-separated: only they are believed about ``X-Forwarded-For``."""
 
     cors_origins: str = ""
     """Origins whose pages may read the answers, comma-separated; ``*`` for every one. Empty: the same origin only."""
@@ -38,7 +38,7 @@ class ApiSettings(PostgresSettings, RedisSettings, KafkaSettings):
     query_timeout_s: float = Field(5.0, gt=0, le=60)
     """How long a request waits for Postgres before it is answered 503."""
 
-    requests_max: int = Field(1_000, ge=1, le=100_000)
+    api_requests_max: int = Field(1_000, ge=1, le=100_000)
     """Connections and requests in hand at once; more are answered 503, so that memory stays bounded."""
 
     stream_page_rows: int = Field(2_000, ge=1, le=50_000)

@@ -3,15 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import asyncpg
 
-from services.adapters import postgres, redis
+from services.adapters import postgres
 from services.adapters.postgres import Postgres, sql
 from services.adapters.redis import Redis, indicator_key, price_key
 from services.api import documents
-from services.runtime import logging
 from services.runtime.clock import rfc3339
 
 TIME_MAX_NS = 2**63 - 1
@@ -62,7 +60,7 @@ class Store:
     async def trade_pages(
         self, exchange: str, product_id: str, span: Span, page_rows: int
     ) -> AsyncIterator[list[documents.Trade]]:
-        """Every trade of the span, newest first; no page is empty. A page a statement, so that a slow reader holds no connection."""
+        """Every trade of the span, newest first. A page is a statement: a slow reader holds no connection."""
         key: TradeKey | None = TradeKey()
         while key is not None:
             page, key = await self.trades(exchange, product_id, span, key, page_rows)
@@ -77,10 +75,7 @@ class Store:
     ) -> list[documents.Gap]:
         """Newest first."""
         rows = await self._rows("api_gaps", exchange, product_id, status, limit)
-        return [
-            documents.Gap(*known, rfc3339(opened_ns), documents.time_or_none(closed_ns))
-            for *known, opened_ns, closed_ns in rows
-        ]
+        return [documents.gap(row) for row in rows]
 
     async def gap_counts(self) -> list[documents.GapCount]:
         return [documents.GapCount(*row) for row in await self._rows("api_gap_counts")]
@@ -90,7 +85,7 @@ class Store:
 
     async def ticker(self, exchange: str, product_ids: Sequence[str]) -> list[documents.Ticker]:
         """The newest trade of each: from Redis, or from Postgres where Redis has none."""
-        cached = await self._hashes([price_key(exchange, product_id) for product_id in product_ids])
+        cached = await self._cache.hashes([price_key(exchange, product_id) for product_id in product_ids])
         found = {
             product_id: ticker
             for product_id, values in zip(product_ids, cached, strict=True)
@@ -108,7 +103,7 @@ class Store:
 
     async def indicators(self, exchange: str, product_ids: Sequence[str]) -> list[documents.Indicators]:
         """The latest values of each product that Redis has; what it lost, its writer writes again."""
-        cached = await self._hashes([indicator_key(exchange, product_id) for product_id in product_ids])
+        cached = await self._cache.hashes([indicator_key(exchange, product_id) for product_id in product_ids])
         return [
             found
             for product_id, values in zip(product_ids, cached, strict=True)
@@ -120,7 +115,7 @@ class Store:
         await self._fetch("SELECT 1")
 
     async def check_cache(self) -> None:
-        await self._hashes([price_key("", "")])
+        await self._cache.hashes([price_key("", "")])
 
     async def _rows(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         return await self._fetch(sql(name), *arguments)
@@ -132,23 +127,7 @@ class Store:
         except postgres.AWAY as error:
             raise self._database.away(error) from error
         self._database.report(None)
-        return cast(list[asyncpg.Record], rows)
-
-    async def _hashes(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        """The hash of each key in one round trip; empty ones while Redis is away."""
-        if not keys:
-            return []
-        pipeline = self._cache.client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.hgetall(key)
-        try:
-            hashes: list[dict[str, Any]] = await pipeline.execute()
-        except redis.AWAY as error:
-            self._cache.report(error)
-            logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
-            return [{} for _ in keys]
-        self._cache.report(None)
-        return hashes
+        return rows
 
 
 def _ticker(exchange: str, product_id: str, values: dict[str, str]) -> documents.Ticker | None:

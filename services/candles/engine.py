@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-import asyncpg
 import msgspec
 from aiokafka import ConsumerRecord
 
+from services.adapters import candles_table
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
@@ -13,7 +13,6 @@ from services.contracts.events import product_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
 from services.domain.bars import INCOMPLETE_MAX, STATE_VERSION, Key, ProductBars, ProductState, StoredBar, candle
-from services.domain.candles import Bar
 from services.runtime import logging
 from services.runtime.clock import NS_PER_MS
 from services.runtime.metrics import counter
@@ -43,7 +42,7 @@ class CandleEngine:
             product = self._partitions[row["partition"]][row["exchange"], row["product_id"]]
             key = (row["resolution"], row["timestamp"])
             if not row["closed"]:
-                product.provide(key, _stored_bar(row))
+                product.provide(key, candles_table.stored_bar(row))
             if not row["complete"] and row["lowest_number"] is not None:
                 product.incomplete[key] = (row["lowest_number"], row["highest_number"])
 
@@ -115,7 +114,7 @@ class CandleEngine:
         )
         for row in rows:
             product = by_name[row["exchange"], row["product_id"]]
-            product.provide((row["resolution"], row["timestamp"]), _stored_bar(row))
+            product.provide((row["resolution"], row["timestamp"]), candles_table.stored_bar(row))
 
     def _settle(self, batch: Batch) -> Changes:
         changes: Changes = []
@@ -139,9 +138,7 @@ class CandleEngine:
             [partition_of[product.exchange, product.product_id] for product in products],
             [msgspec.msgpack.encode(product.state) for product in products],
         )
-        rows = [_row(product, key, stored) for product, bars in changes for key, stored in bars]
-        if rows:
-            await connection.execute(sql("candles_store"), *map(list, zip(*rows, strict=True)))
+        await candles_table.store(connection, changes)
 
 
 def _count_corrections(changes: Changes) -> None:
@@ -156,23 +153,3 @@ def _state(raw: bytes) -> ProductState:
     if state.version != STATE_VERSION:
         logging.logger().warning("state_version", found=state.version, known=STATE_VERSION)
     return state
-
-
-_BAR_COLUMNS = (
-    "open", "high", "low", "close", "volume", "quote_volume", "trade_count", "first_trade_id", "last_trade_id",
-    "first_time", "first_number", "last_time", "last_number", "lowest_number", "highest_number",
-)  # fmt: skip
-
-
-def _stored_bar(row: asyncpg.Record) -> StoredBar:
-    bar = Bar()
-    for column in _BAR_COLUMNS:
-        setattr(bar, column, row[column])
-    return StoredBar(bar, row["closed"], row["complete"], row["revision"], row["input_sequence"])
-
-
-def _row(product: ProductBars, key: Key, stored: StoredBar) -> tuple[object, ...]:
-    """In the order of ``candles_store.sql``."""
-    columns = [getattr(stored.bar, column) for column in _BAR_COLUMNS]
-    standing = (stored.closed, stored.complete, stored.revision, stored.sequence)
-    return (product.exchange, product.product_id, *key, *columns, *standing)

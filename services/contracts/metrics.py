@@ -131,6 +131,9 @@ class Metric(Enum):
     GATEWAY_SLOW_CLIENT_CLOSES = MetricSpec(
         "gateway_slow_client_closes_total", "counter", "Clients closed because they did not read.", ("channel",)
     )
+    GATEWAY_REFUSALS = MetricSpec(
+        "gateway_refusals_total", "counter", "WebSocket connections refused, by reason.", ("reason",)
+    )
     HTTP_REQUESTS = MetricSpec(
         "http_requests_total", "counter", "Requests answered.", ("service", "method", "route", "status")
     )

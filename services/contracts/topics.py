@@ -42,6 +42,9 @@ class TopicSpec:
         config = {"cleanup.policy": self.cleanup, "message.timestamp.type": "LogAppendTime"}
         if self.cleanup == "delete":
             config["retention.ms"] = str(self.retention_ms)
+        else:
+            # Small segments, cleaned early: whoever starts reads the whole of it.
+            config |= {"segment.bytes": str(16 << 20), "segment.ms": "3600000", "min.cleanable.dirty.ratio": "0.1"}
         if self.retention_bytes_share > 0 and retention_bytes > 0:
             per_partition = max(1 << 20, int(retention_bytes * self.retention_bytes_share / partitions))
             config["retention.bytes"] = str(per_partition)

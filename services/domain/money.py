@@ -11,7 +11,9 @@ PLACES_MAX = 18
 _EXACT = decimal.Context(
     prec=200, traps=[decimal.Inexact, decimal.InvalidOperation, decimal.DivisionByZero, decimal.Overflow]
 )
-_ordinary = decimal.Context(prec=PLACES_MAX + 1, Emin=0, Emax=DIGITS_MAX - 1, traps=[decimal.Rounded, decimal.Overflow]).plus
+_ordinary = decimal.Context(
+    prec=PLACES_MAX + 1, Emin=0, Emax=DIGITS_MAX - 1, traps=[decimal.Rounded, decimal.Overflow]
+).plus
 """Holds exactly what has at most 19 digits, 18 places and 38 digits before the point: nearly every amount. To ask it
 costs a tenth of looking at the digits, and every trade is asked twice."""
 _ZERO = decimal.Decimal(0)

@@ -1,4 +1,4 @@
-"""What a trade must be to enter the log, and to leave it again. Pure; called for every trade, so written to be quick."""
+"""What a trade must be to enter the log and to leave it again. Called for every trade, so written to be quick."""
 
 import re
 from functools import lru_cache

@@ -61,8 +61,9 @@ class HttpServer:
     """uvicorn as a component: signals stay with ``serve``, a taken port is an error at start."""
 
     def __init__(self, app: Any, host: str, port: int, **options: Any) -> None:
+        fixed: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off", "interface": "asgi3"}
         self._server = uvicorn.Server(
-            uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, lifespan="off", **options)
+            uvicorn.Config(app, host=host, port=port, proxy_headers=False, **{**fixed, **options})
         )
         self._task: asyncio.Task[None] | None = None
 

@@ -151,6 +151,8 @@ class Venue(ABC):
     """The default base URL of the REST history; None where there is none."""
     history_budget: ClassVar[RequestBudget] = RequestBudget(1, 1.0)
     """The documented request limit of the history, with its page in the class's docstring."""
+    history_time_tolerance_ns: ClassVar[int] = 0
+    """How far a trade's time in the history may be from the socket's, where one is given more finely than the other."""
     silence_limit_s: ClassVar[float]
     """No message of any kind for this long is a dead connection."""
     ids_contiguous: ClassVar[bool]

@@ -1,0 +1,73 @@
+"""``tickplane``: the tools. The services themselves are in ``services.__main__``."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import typer
+
+from services.adapters.kafka import apply_topics
+from services.adapters.postgres import migrate as migrate_database
+from services.cli import dlq, positions, rebuild, settings_table, venue
+from services.cli.record import record
+from services.cli.replay import replay
+from services.cli.settings import CliSettings
+from services.contracts.errors import ConfigError, TickplaneError
+from services.contracts.schema import RECORDS, schema
+from services.domain import money
+from services.local.app import up
+
+_typer = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
+_typer.add_typer(topics, name="topics")
+_typer.add_typer(dlq.app, name="dlq")
+_typer.add_typer(positions.app, name="positions")
+_typer.add_typer(rebuild.app, name="rebuild")
+_typer.add_typer(venue.app, name="venue")
+_typer.command()(up)
+_typer.command()(record)
+_typer.command()(replay)
+_typer.command("settings")(settings_table.show)
+
+
+@_typer.command()
+def migrate() -> None:
+    """Bring the database's schema to this version."""
+    version = asyncio.run(migrate_database(CliSettings.load().database_url))
+    print(f"the schema is at version {version}")
+
+
+@_typer.command()
+def schemas(folder: Path) -> None:
+    """Write the JSON Schema of every topic's records into a folder."""
+    for topic in RECORDS:
+        (folder / f"{topic}.json").write_text(json.dumps(schema(topic), indent=2) + "\n")
+
+
+@topics.command("apply")
+def topics_apply() -> None:
+    """Make the topics that are missing. Those that are there are left alone."""
+    settings = CliSettings.load()
+    made = asyncio.run(
+        apply_topics(
+            settings.kafka_bootstrap_servers,
+            partitions=settings.partitions,
+            retention_bytes=settings.topics_retention_bytes,
+            replication=settings.topics_replication,
+        )
+    )
+    print(f"made {', '.join(made)}" if made else "every topic is there")
+
+
+def app(prog_name: str) -> None:
+    """Run one tool. A bad setting exits 2, a dependency that is away 1, each with one line that says so."""
+    money.trap_inexact()
+    try:
+        _typer(prog_name=prog_name)
+    except ConfigError as error:
+        print(f"{prog_name}: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except (TickplaneError, OSError) as error:
+        print(f"{prog_name}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -1,0 +1,116 @@
+"""``tickplane rebuild``: derived data again from what Postgres keeps."""
+
+import asyncio
+from typing import Annotated
+
+import asyncpg
+import msgspec
+import typer
+
+from services.adapters import candles_table
+from services.adapters.kafka import Producer
+from services.adapters.postgres import Connection, sql
+from services.cli.settings import CliSettings
+from services.contracts.errors import ConfigError
+from services.contracts.events import product_key
+from services.contracts.topics import Group, Topic
+from services.domain.bars import Key, ProductBars, ProductState, StoredBar, candle
+from services.domain.candles import RESOLUTIONS, Bar, absorb, bar_start
+from services.runtime.clock import SystemClock, parse_rfc3339
+from services.runtime.health import Health
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+DAY_NS = RESOLUTIONS["1d"]
+
+
+@app.callback()
+def group() -> None:
+    """Derived data again from what Postgres keeps."""
+
+
+@app.command()
+def candles(
+    product: str,
+    start: Annotated[str, typer.Argument(help="RFC 3339, such as 2026-01-31T00:00:00Z")],
+    end: Annotated[str, typer.Argument(help="RFC 3339; the whole UTC days that start and end touch are rebuilt")],
+    exchange: str = "coinbase",
+) -> None:
+    """Compute the bars of a product again from its stored trades, and publish those that differ."""
+    try:
+        first = bar_start(parse_rfc3339(start), DAY_NS)
+        last = bar_start(parse_rfc3339(end) - 1, DAY_NS) + DAY_NS
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    compared, changed = asyncio.run(_rebuild(CliSettings.load(), exchange, product, first, last))
+    print(f"{compared} bars computed again, {changed} of them differed and were stored")
+
+
+async def _rebuild(settings: CliSettings, exchange: str, product_id: str, first: int, last: int) -> tuple[int, int]:
+    """The position's row is locked and its owner's epoch raised: a running builder's next commit is rolled back, and it
+    begins again from what is stored here."""
+    producer = Producer(settings.kafka_bootstrap_servers, Health("cli", SystemClock()))
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await producer.start()
+        async with connection.transaction():
+            product = await _take(connection, exchange, product_id)
+            fresh = await _compute(connection, product, first, last)
+            stored = {
+                (row["resolution"], row["timestamp"]): candles_table.stored_bar(row)
+                for row in await connection.fetch(sql("candles_range"), exchange, product_id, first, last)
+            }
+            changes = _differences(product, fresh, stored)
+            for key, bar in changes:
+                value = msgspec.json.encode(candle(exchange, product_id, key, bar))
+                ack = await producer.send(Topic.CANDLES, product_key(exchange, product_id), value)
+                await producer.acknowledged([ack])
+            await candles_table.store(connection, [(product, changes)])
+            state = msgspec.msgpack.encode(product.state)
+            await connection.execute(sql("product_state_replace"), Group.CANDLES, exchange, product_id, state)
+    finally:
+        await connection.close()
+        await producer.stop()
+    return len(fresh), len(changes)
+
+
+async def _take(connection: Connection, exchange: str, product_id: str) -> ProductBars:
+    row = await connection.fetchrow(sql("product_state_take"), Group.CANDLES, exchange, product_id, Topic.MARKET_TRADES)
+    if row is None:
+        raise ConfigError(f"the candle builder knows no product {product_id} of {exchange}; see GET /markets")
+    return ProductBars(exchange, product_id, msgspec.msgpack.decode(row["state"], type=ProductState))
+
+
+async def _compute(connection: Connection, product: ProductBars, first: int, last: int) -> dict[Key, Bar]:
+    """From the trades that the builder has folded: those that only the recorder has seen come to it yet."""
+    seen = product.state.seen
+    fresh: dict[Key, Bar] = {}
+    async for row in connection.cursor(sql("trades_range"), product.exchange, product.product_id, first, last):
+        trade = candles_table.trade(row)
+        if trade.trade_number is None:
+            raise ConfigError(
+                f"{product.exchange} gives no ordered ids: its bars cannot be rebuilt beside a running builder"
+            )
+        if trade.trade_number in seen.numbers:
+            for resolution, length in RESOLUTIONS.items():
+                key = (resolution, bar_start(trade.time, length))
+                fresh[key] = absorb(fresh.get(key), trade)
+    return fresh
+
+
+def _differences(
+    product: ProductBars, fresh: dict[Key, Bar], stored: dict[Key, StoredBar]
+) -> list[tuple[Key, StoredBar]]:
+    changes = []
+    for key, bar in sorted(fresh.items()):
+        old = stored.get(key)
+        if old is not None and all(getattr(bar, name) == getattr(old.bar, name) for name in Bar.__slots__):
+            continue
+        product.state.last_sequence += 1
+        complete = (
+            bar.lowest_number is not None
+            and bar.highest_number is not None
+            and product.state.seen.numbers.covers(bar.lowest_number - 1, bar.highest_number + 1)
+        )
+        closed, revision = (old.closed, old.revision + int(old.closed)) if old is not None else (True, 1)
+        changes.append((key, StoredBar(bar, closed, complete, revision, product.state.last_sequence)))
+    return changes

@@ -1,0 +1,34 @@
+"""The latest values that Redis has of a product, for what the log read so far did not give."""
+
+from collections.abc import Hashable
+
+from services.adapters.redis import Redis, indicator_key, price_key
+from services.gateway.hub import Delivery, Hub, Product
+from services.runtime import logging
+
+
+class LatestValues[S: Hashable]:
+    """Reads both hashes of a product once, however many clients ask at the same time."""
+
+    def __init__(self, hub: Hub[S], cache: Redis) -> None:
+        self._hub = hub
+        self._cache = cache
+        self._asked: set[Product] = set()
+
+    async def fill(self, product: Product) -> list[Delivery[S]]:
+        """What to deliver to those who follow it; nothing where Redis is away or has nothing usable."""
+        if product in self._asked:
+            return []
+        self._asked.add(product)
+        try:
+            price, indicators = await self._cache.hashes([price_key(*product), indicator_key(*product)])
+            return self._hub.fill(product, price, indicators)
+        except (KeyError, ValueError) as error:
+            logging.logger().warning("latest_values_unusable", product_id=product.product_id, error=repr(error))
+            return []
+        finally:
+            self._asked.discard(product)
+
+    async def check(self) -> None:
+        """Say in ``/ready`` whether Redis answers."""
+        await self._cache.hashes([price_key("", "")])
