@@ -16,7 +16,7 @@ SERVICES = {
 }
 """Each has ``app.main`` and ``settings.SETTINGS``. Everything else is a tool of ``services.cli``."""
 
-OTHER_SETTINGS = ("services.local", "services.cli")
+OTHER_SETTINGS = ("services.local", "services.cli", "services.replay")
 
 TEST_VARIABLES = ("TICKPLANE_RECORDED",)
 

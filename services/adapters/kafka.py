@@ -207,6 +207,9 @@ class LogEnds(Resource):
         self._timeout_s = timeout_s
         self._consumer: AIOKafkaConsumer | None = None
 
+    async def start(self) -> None:
+        self._health.report("kafka", False, "not asked yet")
+
     async def ask(self) -> Mapping[TopicPartition, int]:
         """The end offset of every partition. Raises InfraError; the first call connects."""
         try:

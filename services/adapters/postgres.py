@@ -61,6 +61,10 @@ async def migrate(database_url: str) -> int:
         await connection.close()
 
 
+async def _as_it_is(_connection: object) -> None:
+    """Give a connection back without asyncpg's RESET ALL: no service changes its session, and it is a round trip."""
+
+
 class Postgres(Resource):
     """The pool of one process. ``start`` waits until the schema is at least this version's own."""
 
@@ -82,7 +86,7 @@ class Postgres(Resource):
             try:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
-                        self._url, min_size=1, max_size=self._pool_max, command_timeout=60, timeout=10
+                        self._url, min_size=1, max_size=self._pool_max, command_timeout=60, timeout=10, reset=_as_it_is
                     )
                 version = await self._pool.fetchval("SELECT max(version) FROM schema_version")
                 if (version or 0) >= needed:

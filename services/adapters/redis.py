@@ -107,9 +107,10 @@ class LatestWriter:
             return
         written = Counter[str]()
         try:
-            async with self._redis.client.pipeline(transaction=False) as pipe:
+            async with self._redis.client.pipeline(transaction=True) as pipe:
                 for key in keys:
                     exchange, value = self._values[key]
+                    pipe.delete(key)
                     pipe.hset(key, mapping=value)  # type: ignore[arg-type]
                     pipe.expire(key, LATEST_TTL_S)
                     written[exchange] += 1

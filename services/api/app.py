@@ -27,6 +27,8 @@ from services.runtime.serve import run_service, serve
 SERVICE = "api"
 LAG_TOPICS = (Topic.MARKET_TRADES, Topic.CANDLES, Topic.FEED_STATE)
 """What consumer groups have positions in."""
+KEEP_ALIVE_S = 150
+"""Longer than edges keep idle connections (Caddy: 2 min), so that they close first and never lose a request to it."""
 RETRY_AFTER_S = 2
 """What a client is told while Postgres is away: about as long as a restart takes."""
 
@@ -35,9 +37,9 @@ def rest(routes: Routes) -> FastAPI:
     """The paths, without what is around them."""
     app = FastAPI(title="Tickplane", version="1", docs_url="/docs", redoc_url=None)
     app.include_router(routes.probes())
-    app.include_router(routes.markets_and_candles())
-    app.include_router(routes.markets_and_candles(), prefix="/v1")
-    app.include_router(routes.versioned(), prefix="/v1")
+    app.include_router(routes.markets_and_candles(prefix=""))
+    app.include_router(routes.markets_and_candles(prefix="/v1"))
+    app.include_router(routes.versioned())
     app.add_exception_handler(InfraError, _unavailable)
     describe = app.openapi
 
@@ -85,6 +87,7 @@ async def api(settings: ApiSettings, health: Health) -> None:
         http="httptools",
         proxy_headers=True,
         forwarded_allow_ips=settings.trusted_proxies,
+        timeout_keep_alive=KEEP_ALIVE_S,
         limit_concurrency=settings.api_requests_max,
         timeout_graceful_shutdown=math.ceil(settings.grace_s / 2),
     )

@@ -66,9 +66,9 @@ class Routes:
         _get(router, "/ready", self.readiness, documents.Readiness, {503: _described("Not ready", documents.Readiness)})
         return router
 
-    def markets_and_candles(self) -> APIRouter:
+    def markets_and_candles(self, prefix: str) -> APIRouter:
         """What is served with and without ``/v1``."""
-        router = APIRouter(tags=["market data"])
+        router = APIRouter(prefix=prefix, tags=["market data"])
         _get(router, "/markets", self.markets, documents.Markets)
         _get(
             router,
@@ -81,7 +81,7 @@ class Routes:
 
     def versioned(self) -> APIRouter:
         """What is served under ``/v1`` only."""
-        router = APIRouter(tags=["market data"])
+        router = APIRouter(prefix="/v1", tags=["market data"])
         _get(router, "/trades", self.trades, documents.TradePage)
         _get(router, "/ticker", self.ticker, list[documents.Ticker])
         _get(router, "/indicators", self.indicators, list[documents.Indicators])

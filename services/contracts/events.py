@@ -47,6 +47,8 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
     opened_time: int
     closed_time: int | None = None
     reason: str = ""
+    before_time: int | None = None
+    """The time of the trade before the run, for exchanges whose history is asked by time."""
 
 
 class FeedState(msgspec.Struct, frozen=True, gc=False):
@@ -54,6 +56,7 @@ class FeedState(msgspec.Struct, frozen=True, gc=False):
 
     ``contiguous_number`` is the highest number up to which everything was published, is void, or stands in a gap
     listed here; None before the first trade. ``voids`` are the newest void runs as [first, last] pairs.
+    ``backfilled_since`` is how far back the history was fetched on purpose.
     """
 
     exchange: str
@@ -65,6 +68,7 @@ class FeedState(msgspec.Struct, frozen=True, gc=False):
     open_gaps: tuple[Gap, ...] = ()
     closed_gaps: tuple[Gap, ...] = ()
     voids: tuple[tuple[int, int], ...] = ()
+    backfilled_since: int | None = None
     written_time: int = 0
 
 

@@ -1,12 +1,13 @@
-"""Streaming indicators: SMA, EMA and RSI of a series of prices, and VWAP of a window of time. Pure; statistics, float64.
+"""Streaming indicators: SMA, EMA and RSI of a series of prices, VWAP of a window of time. Pure; statistics, float64.
 
 A name says everything: ``sma_5``, ``ema_12``, ``rsi_14`` and ``vwap_5m`` follow each trade, ``sma_20@1m`` follows the
 closes of the closed bars of a resolution. Per trade, what a series folds is each trade whose number is above the
 highest before it, in log order; a repaired or late one reaches ``vwap_Nm``, by event time, and the bars' indicators
 through its corrected bar.
 
-EMA is seeded by a mean and RSI is Wilder's, as TA-Lib has them (https://ta-lib.org/functions/, ``ta_EMA.c``,
-``ta_RSI.c``), so that they agree with it wherever it has a value; but RSI with neither gain nor loss is 100 here, 0 there.
+EMA is seeded by a mean and RSI is Wilder's, as in TA-Lib (``ta_EMA.c`` and ``ta_RSI.c`` of
+https://github.com/TA-Lib/ta-lib), so that they agree with it wherever it has a value. But RSI is 100 here wherever
+there is no loss; where there is no gain either TA-Lib says 0.
 """
 
 import re
@@ -95,7 +96,7 @@ class Plan:
         """Closes that the longest of the bars' indicators looks back on."""
         return max((_window(specs) for specs in self.bars.values()), default=0)
 
-    def bars_signature(self, resolution: str) -> str:
+    def signature(self, resolution: str) -> str:
         """What a checkpoint of this resolution's series holds; one with another signature is of no use."""
         return ",".join(sorted(spec.name for spec in self.bars[resolution]))
 
@@ -119,7 +120,7 @@ class Ema(msgspec.Struct, tag="ema"):
         self.value = value if self.left else fsum(recent[-self.length :]) / self.length
 
     def read(self) -> float | None:
-        return self.value
+        return None if self.left == self.length else self.value
 
 
 class Rsi(msgspec.Struct, tag="rsi"):
@@ -156,7 +157,7 @@ class Rsi(msgspec.Struct, tag="rsi"):
 
 
 Averages = dict[str, Ema | Rsi]
-"""What an indicator carries from one value to the next, by its name. (SMA carries nothing: it is read off the prices.)"""
+"""What an indicator carries from one value to the next, by its name. SMA carries nothing: it is read off the prices."""
 
 
 class SeriesState(msgspec.Struct):
@@ -164,6 +165,10 @@ class SeriesState(msgspec.Struct):
 
     recent: list[float] = []
     averages: Averages = {}
+
+
+_encode_averages = msgspec.msgpack.Encoder().encode
+_decode_averages = msgspec.msgpack.Decoder(Averages).decode
 
 
 class Series:
@@ -204,11 +209,20 @@ class Series:
 
     def checkpoint(self) -> bytes:
         """The averages alone: with the prices before, all it takes to go on from here (``resume``)."""
-        return _encode(self.state.averages)
+        return _encode_averages(self.state.averages)
 
     @classmethod
     def resume(cls, specs: Sequence[Spec], recent: Sequence[float], checkpoint: bytes) -> "Series":
         return cls(specs, SeriesState(list(recent), _decode_averages(checkpoint)))
+
+
+def _window(specs: Sequence[Spec]) -> int:
+    """Values that the longest of the indicators looks back on."""
+    return max((spec.length + (spec.kind == "rsi") for spec in specs), default=0)
+
+
+def _fresh(spec: Spec) -> Ema | Rsi:
+    return Ema(spec.length, spec.length) if spec.kind == "ema" else Rsi(spec.length, spec.length + 1)
 
 
 # ---- a window of time
@@ -288,10 +302,32 @@ class BarRow:
 
 
 @dataclass(frozen=True, slots=True)
-class BarHistory:
-    """A series as it stood before some bar, and the closes from there on, by the start of their bar."""
+class News:
+    """The values that follow from a source, at the ``input_sequence`` of the newest record that it took in.
 
-    before: Series
+    ``time`` is that of the newest trade, or the start of the newest closed bar.
+    """
+
+    source: str
+    time: int
+    sequence: int
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a batch came to: what to publish, and the bars to store, oldest first within each resolution."""
+
+    news: list[News]
+    rows: list[BarRow]
+
+
+@dataclass(frozen=True, slots=True)
+class BarHistory:
+    """A series as it stood after the bar that began at ``timestamp`` (-1: before any), and the closes behind that."""
+
+    timestamp: int
+    series: Series
     closes: Mapping[int, float]
 
 
@@ -302,57 +338,57 @@ class _Bars:
         self.series = series
         self.newest = -1
         self.sequence = -1
-        self._changes: dict[int, tuple[float, bool]] = {}
+        self._changes: dict[int, float] = {}
         self._history: BarHistory | None = None
 
+    def touched(self) -> bool:
+        return bool(self._changes)
+
     def note(self, candle: Candle, sequence: int) -> None:
-        self._changes[candle.timestamp] = (float(candle.close), candle.closed)
+        self._changes[candle.timestamp] = float(candle.close)
         self.sequence = sequence
 
     def reaches_back_to(self) -> int | None:
-        """The start of the oldest bar that changed, where that is not behind the newest: its history is needed."""
+        """The start of the oldest bar that changed, where it is not behind the newest: then its history is needed."""
         if not self._changes or self._history is not None:
             return None
         oldest = min(self._changes)
-        return oldest if oldest <= self.newest and not self._repeats_newest() else None
+        return oldest if oldest <= self.newest and self._changes != {self.newest: self.series.newest} else None
 
     def provide(self, history: BarHistory) -> None:
         self._history = history
 
     def settle(self, resolution: str) -> list[BarRow]:
+        assert self.reaches_back_to() is None, "settled without the history that was wanted"
         closes = self._closes()
         self._changes, self._history = {}, None
-        rows = []
-        for timestamp in sorted(closes):
-            self.series.push(closes[timestamp])
-            self.newest = timestamp
-            rows.append(BarRow(resolution, timestamp, closes[timestamp], self.series.checkpoint()))
-        return rows
+        return [
+            BarRow(resolution, timestamp, *self._push(timestamp, closes[timestamp])) for timestamp in sorted(closes)
+        ]
+
+    def restore(self, history: BarHistory) -> None:
+        self.series, self.newest = history.series, history.timestamp
+        for timestamp in sorted(history.closes):
+            self._push(timestamp, history.closes[timestamp])
 
     def _closes(self) -> dict[int, float]:
         """What has to be pushed onto the series, which is set back to where that begins."""
         if self._history is None:
-            return {start: close for start, (close, closed) in self._changes.items() if closed and start > self.newest}
-        stored = dict(self._history.closes)
-        wanted = stored | {
-            start: close for start, (close, closed) in self._changes.items() if closed or start in stored
-        }
-        if wanted == stored:
+            return {timestamp: close for timestamp, close in self._changes.items() if timestamp > self.newest}
+        closes = {**self._history.closes, **self._changes}
+        if closes == self._history.closes:
             return {}
-        self.series = self._history.before
-        return wanted
+        self.series = self._history.series
+        return closes
 
-    def _repeats_newest(self) -> bool:
-        """Only the newest bar came again, with the same close: it became complete, or a trade within it was repaired."""
-        return all(start == self.newest and close == self.series.newest for start, (close, _) in self._changes.items())
+    def _push(self, timestamp: int, close: float) -> tuple[float, bytes]:
+        self.series.push(close)
+        self.newest = timestamp
+        return close, self.series.checkpoint()
 
 
 class ProductIndicators:
-    """The indicators of one product.
-
-    A batch is: ``absorb`` and ``absorb_candle``, ``wanted`` and ``provide``, ``settle``. To begin with, ``provide`` has
-    what is stored of each resolution's bars, and ``settle`` finds nothing to store in it.
-    """
+    """The indicators of one product. A batch: ``absorb`` and ``absorb_candle``, ``wanted``, ``provide``, ``settle``."""
 
     def __init__(self, plan: Plan, state: ProductState | None = None) -> None:
         self.state = ProductState() if state is None else state
@@ -361,6 +397,7 @@ class ProductIndicators:
         self._bars = {resolution: _Bars(Series(specs)) for resolution, specs in plan.bars.items()}
         self.state.series = self._series.state
         self.state.windows = {window.name: window.state for window in self._windows}
+        self._told = self.state.sequence
 
     # ---- trades
 
@@ -382,28 +419,19 @@ class ProductIndicators:
             state.sequence = input_sequence(offset)
         return Absorbed.LATE if late else Absorbed.FOLDED
 
-    def values(self) -> dict[str, float]:
-        """The indicators that follow each trade, after the newest of them."""
-        values = self._series.values()
-        for window in self._windows:
-            value = window.value()
-            if value is not None:
-                values[window.name] = value
-        return values
-
     # ---- bars
 
-    def absorb_candle(self, candle: Candle, offset: int) -> bool:
-        """Take in the bar that stands at ``offset``. False for one that came before.
+    def restore(self, resolution: str, history: BarHistory) -> None:
+        """Begin from what is stored of a resolution's bars."""
+        self._bars[resolution].restore(history)
 
-        A bar counts once it is closed. One that is open is taken in only where it was closed before: after a crash its
-        builder may see it open again, with a later trade in it.
-        """
+    def absorb_candle(self, candle: Candle, offset: int) -> bool:
+        """Take in the bar that stands at ``offset``; it counts once it is closed. False for one that came before."""
         if candle.input_sequence <= self.state.candle_sequence:
             return False
         self.state.candle_sequence = candle.input_sequence
         bars = self._bars.get(candle.resolution)
-        if bars is not None and (candle.closed or candle.timestamp <= bars.newest):
+        if bars is not None and candle.closed:
             bars.note(candle, input_sequence(offset))
         return True
 
@@ -413,16 +441,38 @@ class ProductIndicators:
         return {resolution: start for resolution, start in reaches.items() if start is not None}
 
     def provide(self, resolution: str, history: BarHistory) -> None:
-        """What is stored of a series from some bar on, which is not behind the one that ``wanted`` named."""
+        """What is stored of a series; its ``timestamp`` is before the start that ``wanted`` named."""
         self._bars[resolution].provide(history)
 
-    def restore(self, resolution: str, history: BarHistory) -> list[BarRow]:
-        """Begin from what is stored of a series. Returns the bars whose checkpoint was of no use, to be stored again."""
+    # ---- both
 
-    def settle(self) -> list[BarRow]:
-        """End the batch: the bars to store, oldest first within each resolution."""
-        return [row for resolution, bars in self._bars.items() for row in bars.settle(resolution)]
+    def settle(self) -> Settlement:
+        """End the batch."""
+        news = []
+        if self.state.sequence > self._told:
+            self._told = self.state.sequence
+            news.append(News(TRADE_SOURCE, self.state.newest_time, self._told, self._trade_values()))
+        touched = {resolution: bars for resolution, bars in self._bars.items() if bars.touched()}
+        rows = [row for resolution, bars in touched.items() for row in bars.settle(resolution)]
+        news += (News(source, bars.newest, bars.sequence, bars.series.values()) for source, bars in touched.items())
+        return Settlement([item for item in news if item.values], rows)
 
-    def bar_values(self, resolution: str) -> dict[str, float]:
-        """The indicators that follow the closed bars of a resolution, after the newest of them."""
-        return self._bars[resolution].series.values()
+    def values(self) -> dict[str, float]:
+        """The newest of all sources; one that has no value yet is absent."""
+        values = self._trade_values()
+        for bars in self._bars.values():
+            values |= bars.series.values()
+        return values
+
+    @property
+    def time(self) -> int:
+        """That of the newest trade, or else the start of the newest bar."""
+        return self.state.newest_time or max((bars.newest for bars in self._bars.values()), default=0)
+
+    def _trade_values(self) -> dict[str, float]:
+        values = self._series.values()
+        for window in self._windows:
+            value = window.value()
+            if value is not None:
+                values[window.name] = value
+        return values

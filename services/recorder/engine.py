@@ -22,6 +22,8 @@ from services.runtime.clock import Clock, rfc3339
 from services.runtime.metrics import counter
 
 STATE_VERSION = 1
+GAP_COLUMNS = 7
+"""The leading fields of a gap are columns; what follows is for the feed alone."""
 
 Product = tuple[str, str]
 
@@ -148,7 +150,7 @@ class RecorderEngine:
         product = (state.exchange, state.product_id)
         gaps = [*state.open_gaps, *state.closed_gaps]
         if gaps:
-            columns = zip(*(msgspec.structs.astuple(gap) for gap in gaps), strict=True)
+            columns = zip(*(msgspec.structs.astuple(gap)[:GAP_COLUMNS] for gap in gaps), strict=True)
             await connection.execute(sql("gaps_store"), *product, *map(list, columns))
         open_firsts = [gap.first for gap in state.open_gaps]
         await connection.execute(sql("gaps_close"), *product, open_firsts, state.written_time)

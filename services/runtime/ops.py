@@ -61,10 +61,14 @@ class HttpServer:
     """uvicorn as a component: signals stay with ``serve``, a taken port is an error at start."""
 
     def __init__(self, app: Any, host: str, port: int, **options: Any) -> None:
-        fixed: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off", "interface": "asgi3"}
-        self._server = uvicorn.Server(
-            uvicorn.Config(app, host=host, port=port, proxy_headers=False, **{**fixed, **options})
-        )
+        defaults: dict[str, Any] = {
+            "log_config": None,
+            "access_log": False,
+            "lifespan": "off",
+            "interface": "asgi3",
+            "proxy_headers": False,
+        }
+        self._server = uvicorn.Server(uvicorn.Config(app, host=host, port=port, **{**defaults, **options}))
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

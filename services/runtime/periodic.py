@@ -14,12 +14,29 @@ class Periodic(Resource):
         self._interval_s = interval_s
         self._work = work
         self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def run(self) -> None:
-        while not self._stopping.is_set():
-            await self._work()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), self._interval_s)
+        try:
+            while not self._stopping.is_set():
+                await self._work_unless_stopped()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), self._interval_s)
+        finally:
+            self._ended.set()
 
     async def stop(self) -> None:
+        """Returns once the work in hand is done or cancelled, so that what it uses can be stopped next."""
         self._stopping.set()
+        await self._ended.wait()
+
+    async def _work_unless_stopped(self) -> None:
+        work = asyncio.ensure_future(self._work())
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.wait([work])
+        elif (error := work.exception()) is not None:
+            raise error

@@ -63,6 +63,16 @@ class KafkaSettings(Settings):
     """Partitions of each topic keyed by product. Fixed at install: another number would move products between them."""
 
 
+class TopicsSettings(KafkaSettings):
+    """How topics are made, by whoever makes them."""
+
+    topics_retention_bytes: int = Field(2 << 30, ge=1 << 24)
+    """The byte cap of all market data topics together, shared out among them. What is older is deleted."""
+
+    topics_replication: int = Field(1, ge=1, le=9)
+    """Copies of each partition; 3 on a cluster, 1 where there is one broker."""
+
+
 class PostgresSettings(Settings):
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/tickplane", validation_alias=usual_name("DATABASE_URL")

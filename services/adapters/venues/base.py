@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import msgspec
+
 from services.contracts.events import Origin, Trade
 
 # ---- events: what a frame says
 
 
-@dataclass(frozen=True, slots=True)
-class Trades:
-    """Trades of one frame, oldest first by id within each product."""
+class Trades(msgspec.Struct, frozen=True, gc=False):
+    """Trades of one frame, oldest first by id within each product. A Struct, for there is one with every frame."""
 
     trades: list[Trade]
 
@@ -151,6 +152,8 @@ class Venue(ABC):
     """The default base URL of the REST history; None where there is none."""
     history_budget: ClassVar[RequestBudget] = RequestBudget(1, 1.0)
     """The documented request limit of the history, with its page in the class's docstring."""
+    history_by_time: ClassVar[bool] = False
+    """Whether the history pages forward from a time, rather than by trade numbers."""
     history_time_tolerance_ns: ClassVar[int] = 0
     """How far a trade's time in the history may be from the socket's, where one is given more finely than the other."""
     silence_limit_s: ClassVar[float]

@@ -168,25 +168,23 @@ class Binance(Venue):
             return self._on_other_frame(frame, received_ns, error)
 
     def _on_payload(self, payload: _Trade | _Shutdown, received_ns: int) -> list[Event]:
-        if type(payload) is _Trade:
-            return [Trades([self._trade(payload, received_ns)])]
-        self._leaving = "server_shutdown"
-        return [Alive()]
-
-    def _trade(self, row: _Trade, received_ns: int) -> Trade:
-        return Trade(
+        if type(payload) is not _Trade:
+            self._leaving = "server_shutdown"
+            return [Alive()]
+        trade = Trade(
             self.label,
-            self._labels[row.symbol],
-            str(row.number),
-            row.number,
-            row.price,
-            row.size,
-            "SELL" if row.buyer_is_maker else "BUY",
-            row.time_ms * NS_PER_MS,
+            self._labels[payload.symbol],
+            str(payload.number),
+            payload.number,
+            payload.price,
+            payload.size,
+            "SELL" if payload.buyer_is_maker else "BUY",
+            payload.time_ms * NS_PER_MS,
             received_ns,
             "live",
             self.name,
         )
+        return [Trades([trade])]
 
     def _on_other_frame(self, frame: str | bytes, received_ns: int, error: Exception) -> list[Event]:
         """Raw streams, answers, events that are not ours, and trades that cannot be used because of ``error``."""

@@ -9,10 +9,7 @@ import msgspec
 from services.adapters.venues.base import Alive, Event, FramesLost
 from services.adapters.venues.coinbase_shared import TAKER, CoinbaseVenue
 from services.adapters.venues.parsing import UNUSABLE, bad_frame, bad_trade, time_ns, trades_event
-from services.contracts.errors import PeerError
 from services.contracts.events import Origin, Trade
-
-SNAPSHOT = "snapshot"
 
 
 class _Trade(msgspec.Struct, gc=False):
@@ -81,7 +78,8 @@ class Coinbase(CoinbaseVenue):
     name: ClassVar[str] = "coinbase"
     endpoint: ClassVar[str | None] = "wss://advanced-trade-ws.coinbase.com"
 
-    _sequence: int | None = None
+    _next_sequence = -1
+    """The next frame's ``sequence_num``; below zero before the first."""
     _heartbeats_asked = False
 
     def subscribe_messages(self, products: Sequence[str]) -> list[str]:
@@ -105,38 +103,44 @@ class Coinbase(CoinbaseVenue):
                 events = [Alive()]
         except UNUSABLE:
             return self._on_other_frame(frame, received_ns)
+        if message.sequence_num == self._next_sequence:
+            self._next_sequence += 1
+            return events
         return self._lost(message.sequence_num) + events
 
     def _trades(self, message: _MarketTrades, received_ns: int) -> list[Event]:
         trades: list[Trade] = []
         for event in message.events:
-            origin: Origin = "snapshot" if event.type == SNAPSHOT else "live"
-            trades += [self._trade(row, origin, received_ns) for row in event.trades]
+            trades += self._normalised(event.trades, event.type, received_ns)
         return trades_event(trades)
 
-    def _trade(self, row: _Trade, origin: Origin, received_ns: int) -> Trade:
-        number = _number(row.trade_id)
-        return Trade(
-            self.label,
-            self._labels[row.product_id],
-            str(number),
-            number,
-            row.price,
-            row.size,
-            TAKER[row.side],
-            time_ns(row.time),
-            received_ns,
-            origin,
-            self.name,
-        )
+    def _normalised(self, rows: list[_Trade], event_type: str, received_ns: int) -> list[Trade]:
+        label, name, labels = self.label, self.name, self._labels
+        origin: Origin = "snapshot" if event_type == "snapshot" else "live"
+        return [
+            Trade(
+                label,
+                labels[row.product_id],
+                row.trade_id,
+                int(row.trade_id),
+                row.price,
+                row.size,
+                TAKER[row.side],
+                time_ns(row.time),
+                received_ns,
+                origin,
+                name,
+            )
+            for row in rows
+        ]
 
     def _lost(self, sequence: int | None) -> list[Event]:
         """Frames missing before this one. One that is out of order or repeated says nothing."""
-        last = self._sequence
-        if sequence is None or (last is not None and sequence <= last):
+        expected = self._next_sequence
+        if sequence is None or sequence < expected:
             return []
-        self._sequence = sequence
-        return [] if last is None or sequence == last + 1 else [FramesLost(sequence - last - 1)]
+        self._next_sequence = sequence + 1
+        return [FramesLost(sequence - expected)] if 0 <= expected < sequence else []
 
     def _on_other_frame(self, frame: str | bytes, received_ns: int) -> list[Event]:
         """Errors, channels that are not ours, and trades of which some cannot be used."""
@@ -156,17 +160,9 @@ class Coinbase(CoinbaseVenue):
         trades: list[Trade] = []
         bad: list[Event] = []
         for event in raw_events:
-            origin: Origin = "snapshot" if event.type == SNAPSHOT else "live"
             for row in event.trades:
                 try:
-                    trades.append(self._trade(_decode_trade(row), origin, received_ns))
+                    trades += self._normalised([_decode_trade(row)], event.type, received_ns)
                 except UNUSABLE as error:
                     bad.append(bad_trade(error, frame))
         return bad + trades_event(trades)
-
-
-def _number(trade_id: str) -> int:
-    try:
-        return int(trade_id)
-    except ValueError:
-        raise PeerError("trade_id", f"not a number: {trade_id[:50]!r}") from None

@@ -9,6 +9,7 @@ import msgspec
 
 from services.adapters.venues.base import (
     Action,
+    Alive,
     BadFrame,
     Emit,
     Event,
@@ -103,7 +104,7 @@ class CoinbaseVenue(Venue):
     def subscribed(self, wire_names: Sequence[str]) -> Event:
         labels = self._labels.of(wire_names)
         self._subscriber.acknowledged(labels)
-        return Subscribed(labels)
+        return Subscribed(labels) if labels else Alive()
 
     def refused(self, message: str) -> list[Event]:
         """An error message: it answers what was asked last. Where nothing was asked, it is only counted."""
@@ -145,10 +146,8 @@ class CoinbaseVenue(Venue):
             )
             for row in rows
         ]
-        lowest = min((row.trade_id for row in rows), default=first)
-        if lowest < first:
-            return HistoryPage(trades, None)
-        if not rows or lowest <= 1:
+        lowest = min((row.trade_id for row in rows), default=0)
+        if lowest < first or lowest <= 1:
             return HistoryPage(trades, None)
         return HistoryPage(trades, self._page(product_id, after=_older(request, headers, lowest), first=first))
 

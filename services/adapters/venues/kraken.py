@@ -127,6 +127,7 @@ class Kraken(Venue):
     endpoint: ClassVar[str | None] = "wss://ws.kraken.com/v2"
     history_endpoint: ClassVar[str | None] = "https://api.kraken.com"
     history_budget: ClassVar[RequestBudget] = RequestBudget(1, 1.0)
+    history_by_time = True
     history_time_tolerance_ns: ClassVar[int] = NS_PER_US
     silence_limit_s: ClassVar[float] = 5.0
     ids_contiguous: ClassVar[bool] = True
@@ -157,26 +158,30 @@ class Kraken(Venue):
         try:
             message = _decode(frame)
             if type(message) is _Trades:
-                origin: Origin = "snapshot" if message.type == "snapshot" else "live"
-                return trades_event([self._trade(row, origin, received_ns) for row in message.data])
+                return trades_event(self._normalised(message.data, message.type, received_ns))
             return [Alive()]
         except UNUSABLE:
             return self._on_other_frame(frame, received_ns)
 
-    def _trade(self, row: _Trade, origin: Origin, received_ns: int) -> Trade:
-        return Trade(
-            self.label,
-            self._labels[row.symbol],
-            str(row.trade_id),
-            row.trade_id,
-            row.price,
-            row.qty,
-            _TAKER[row.side],
-            time_ns(row.timestamp),
-            received_ns,
-            origin,
-            self.name,
-        )
+    def _normalised(self, rows: list[_Trade], message_type: str, received_ns: int) -> list[Trade]:
+        label, name, labels = self.label, self.name, self._labels
+        origin: Origin = "snapshot" if message_type == "snapshot" else "live"
+        return [
+            Trade(
+                label,
+                labels[row.symbol],
+                str(row.trade_id),
+                row.trade_id,
+                row.price,
+                row.qty,
+                _TAKER[row.side],
+                time_ns(row.timestamp),
+                received_ns,
+                origin,
+                name,
+            )
+            for row in rows
+        ]
 
     def _on_other_frame(self, frame: str | bytes, received_ns: int) -> list[Event]:
         try:
@@ -198,12 +203,11 @@ class Kraken(Venue):
 
     def _salvage(self, message: _RawTrades, frame: str | bytes, received_ns: int) -> list[Event]:
         """Trade by trade: the bad ones with their reasons, the others as usual."""
-        origin: Origin = "snapshot" if message.type == "snapshot" else "live"
         trades: list[Trade] = []
         bad: list[Event] = []
         for row in message.data:
             try:
-                trades.append(self._trade(_decode_trade(row), origin, received_ns))
+                trades += self._normalised([_decode_trade(row)], message.type, received_ns)
             except UNUSABLE as error:
                 bad.append(bad_trade(error, frame))
         return bad + trades_event(trades)

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from services.adapters.venues.base import Event, Rejected
+from services.adapters.venues.base import Alive, Event, Rejected
 
 _PRODUCT = re.compile(r"[\w.]+-[\w.]+")
 
@@ -39,7 +39,7 @@ class Subscriber:
         self.asked = tuple(product for product in self.asked if product not in products)
 
     def refused(self, message: str) -> list[Event]:
-        """Who is to blame for a refusal; the others are asked for again. Empty while that is not known yet."""
+        """Who is to blame for a refusal, if that is known by now; the others are asked for again."""
         asked, self.asked = self.asked, ()
         named = set(_PRODUCT.findall(message)).intersection(asked)
         if len(asked) == 1:
@@ -47,4 +47,5 @@ class Subscriber:
         blameless = tuple(product for product in asked if product not in named)
         middle = len(blameless) if named else len(blameless) // 2
         self._waiting.extendleft(half for half in (blameless[middle:], blameless[:middle]) if half)
-        return [Rejected(product, message) for product in asked if product in named]
+        rejected: list[Event] = [Rejected(product, message) for product in asked if product in named]
+        return rejected or [Alive()]

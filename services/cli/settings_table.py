@@ -1,0 +1,76 @@
+"""``tickplane settings``: every setting of every service, from the classes that read them."""
+
+from collections import defaultdict
+from typing import Annotated
+
+import typer
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.table import Table
+
+from services.contracts.errors import ConfigError
+from services.runtime.settings import variables
+
+COLUMNS = ("Variable", "Default", "Bounds", "Read by", "What it is")
+Row = tuple[str, str, str, str, str]
+
+
+def show(markdown: Annotated[bool, typer.Option("--markdown", help="As the README has it.")] = False) -> None:
+    """Every setting, with its default and who reads it."""
+    if markdown:
+        print(as_markdown(rows()))
+        return
+    table = Table(*COLUMNS)
+    for row in rows():
+        table.add_row(*row)
+    Console().print(table)
+
+
+def rows() -> list[Row]:
+    """One row a variable, in the order of their names. Raises ConfigError where two classes disagree about one."""
+    from services.__main__ import settings_classes
+
+    classes = settings_classes()
+    described: dict[str, tuple[str, str, str]] = {}
+    readers: dict[str, list[str]] = defaultdict(list)
+    for reader, settings in classes.items():
+        for field, variable in variables(settings).items():
+            description = _describe(settings.model_fields[field])
+            if described.setdefault(variable, description) != description:
+                raise ConfigError(f"{variable} means different things to {readers[variable][0]} and {reader}")
+            readers[variable].append(reader)
+    return [
+        (
+            variable,
+            default,
+            bounds,
+            "all" if len(readers[variable]) == len(classes) else ", ".join(readers[variable]),
+            what,
+        )
+        for variable, (default, bounds, what) in sorted(described.items())
+    ]
+
+
+def as_markdown(rows: list[Row]) -> str:
+    head = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines = [
+        f"| `{variable}` | {_code(default)} | {bounds} | {readers} | {_cell(what)} |"
+        for variable, default, bounds, readers, what in rows
+    ]
+    return "\n".join([*head, *lines])
+
+
+def _describe(field: FieldInfo) -> tuple[str, str, str]:
+    default = "" if field.is_required() else str(field.default)
+    limits = {name: getattr(m, name) for m in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(m, name)}
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    bounds = ", ".join(f"{signs[name]} {limit:,}" for name, limit in limits.items() if limit is not None)
+    return default, bounds, " ".join((field.description or "").split())
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")

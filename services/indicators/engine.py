@@ -1,0 +1,206 @@
+"""Folds ``market_trades`` and ``candles`` into indicators; the newest of each product and batch are published."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from aiokafka import ConsumerRecord
+
+from services.adapters.pipeline import Batch, Outcome, Publication
+from services.adapters.postgres import Connection, sql
+from services.adapters.records import Counts, trades
+from services.adapters.redis import LatestWriter, indicator_key
+from services.contracts.events import Candle, Indicators, product_key
+from services.contracts.metrics import Metric
+from services.contracts.topics import Group, Topic
+from services.domain.indicators import (
+    STATE_VERSION,
+    Absorbed,
+    BarRow,
+    News,
+    Plan,
+    ProductIndicators,
+    ProductState,
+)
+from services.domain.money import is_amount
+from services.domain.trades import EARLIEST_NS, LATEST_NS
+from services.indicators import bars_table
+from services.runtime import logging
+from services.runtime.metrics import counter
+
+Product = tuple[str, str]
+
+_decode_candle = msgspec.json.Decoder(Candle).decode
+
+
+@dataclass
+class _Work:
+    """What one batch comes to."""
+
+    counts: Counts
+    changed: dict[Product, int] = field(default_factory=dict)
+    """Products with something new in their state, and their partition number."""
+    late: Counter[str] = field(default_factory=Counter)
+    candles: Counter[str] = field(default_factory=Counter)
+    candles_refused: Counter[str] = field(default_factory=Counter)
+    """By error type."""
+    rows: list[tuple[str, str, BarRow]] = field(default_factory=list)
+    publications: list[Publication] = field(default_factory=list)
+
+    def report(self, group: str) -> None:
+        self.counts.report()
+        for exchange, count in self.late.items():
+            counter(Metric.LATE_TRADES).labels(group, exchange).inc(count)
+        for exchange, count in self.candles.items():
+            counter(Metric.MESSAGES_CONSUMED).labels(group, Topic.CANDLES, exchange).inc(count)
+        for error_type, count in self.candles_refused.items():
+            counter(Metric.DLQ_MESSAGES).labels(group, Topic.CANDLES, error_type, "unknown").inc(count)
+
+
+class IndicatorEngine:
+    group = Group.INDICATORS
+    topics = (Topic.MARKET_TRADES, Topic.CANDLES)
+
+    def __init__(self, plan: Plan, latest: LatestWriter) -> None:
+        self._plan = plan
+        self._latest = latest
+        self._products: dict[Product, ProductIndicators] = {}
+
+    def forget(self) -> None:
+        self._products.clear()
+        self._latest.forget()
+
+    async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
+        for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
+            product = (row["exchange"], row["product_id"])
+            self._products[product] = ProductIndicators(self._plan, _state(row["state"]))
+        await self._restore_bars(connection)
+        for product in self._products:
+            self._show(product)
+        await self._latest.flush()
+
+    async def fold(self, batch: Batch, connection: Connection) -> Outcome:
+        work = _Work(Counts(self.group))
+        for partition, topics in batch.records.items():
+            self._absorb_trades(partition, topics.get(Topic.MARKET_TRADES, ()), work)
+            self._absorb_candles(partition, topics.get(Topic.CANDLES, ()), work)
+        await self._provide(connection, work)
+        self._settle(work)
+
+        async def store(connection: Connection) -> None:
+            await self._store(connection, work)
+
+        async def stored() -> None:
+            work.report(self.group)
+            for product in work.changed:
+                self._show(product)
+            await self._latest.flush()
+
+        return Outcome(work.publications, store if work.changed else None, stored)
+
+    # ---- parts of load and fold
+
+    async def _restore_bars(self, connection: Connection) -> None:
+        keys = [(*product, resolution) for product in self._products for resolution in self._plan.bars]
+        if not keys:
+            return
+        await bars_table.begin(connection, keys)
+        everything = dict.fromkeys(keys, bars_table.AFTER_ALL)
+        for (*product, resolution), history in (await bars_table.histories(connection, self._plan, everything)).items():
+            self._products[product[0], product[1]].restore(resolution, history)
+
+    def _absorb_trades(self, partition: int, records: Iterable[ConsumerRecord], work: _Work) -> None:
+        for offset, trade in trades(records, work.counts):
+            product = (trade.exchange, trade.product_id)
+            absorbed = self._of(product).absorb(trade, offset)
+            if absorbed is Absorbed.REPEATED:
+                work.counts.repeated[trade.exchange] += 1
+                continue
+            work.changed[product] = partition
+            if absorbed is Absorbed.LATE:
+                work.late[trade.exchange] += 1
+
+    def _absorb_candles(self, partition: int, records: Iterable[ConsumerRecord], work: _Work) -> None:
+        for offset, candle in _candles(records, work.candles_refused):
+            product = (candle.exchange, candle.product_id)
+            work.candles[candle.exchange] += 1
+            if self._of(product).absorb_candle(candle, offset):
+                work.changed[product] = partition
+
+    async def _provide(self, connection: Connection, work: _Work) -> None:
+        """Read the stored bars behind those that were corrected."""
+        wanted = {
+            (*product, resolution): since
+            for product in work.changed
+            for resolution, since in self._products[product].wanted().items()
+        }
+        if not wanted:
+            return
+        histories = await bars_table.histories(connection, self._plan, wanted)
+        for (exchange, product_id, resolution), history in histories.items():
+            self._products[exchange, product_id].provide(resolution, history)
+
+    def _settle(self, work: _Work) -> None:
+        for product in work.changed:
+            settlement = self._products[product].settle()
+            work.rows += ((*product, row) for row in settlement.rows)
+            work.publications += (_publication(product, news) for news in settlement.news)
+
+    async def _store(self, connection: Connection, work: _Work) -> None:
+        names = list(work.changed)
+        await connection.execute(
+            sql("product_states_store"),
+            self.group,
+            [exchange for exchange, _ in names],
+            [product_id for _, product_id in names],
+            list(work.changed.values()),
+            [msgspec.msgpack.encode(self._products[name].state) for name in names],
+        )
+        await bars_table.store(connection, self._plan, work.rows)
+
+    def _show(self, product: Product) -> None:
+        indicators = self._products[product]
+        values = {name: repr(value) for name, value in indicators.values().items()}
+        if values:
+            self._latest.put(product[0], indicator_key(*product), {**values, "time": str(indicators.time)})
+
+    def _of(self, product: Product) -> ProductIndicators:
+        found = self._products.get(product)
+        if found is None:
+            found = self._products[product] = ProductIndicators(self._plan)
+        return found
+
+
+def _candles(records: Iterable[ConsumerRecord], refused: Counter[str]) -> Iterator[tuple[int, Candle]]:
+    """(offset, candle) of each good record."""
+    for record in records:
+        try:
+            candle = _decode_candle(record.value or b"")
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            refused["json"] += 1
+            continue
+        if record.key != product_key(candle.exchange, candle.product_id):
+            refused["key"] += 1
+        elif not (is_amount(candle.close) and EARLIEST_NS <= candle.timestamp <= LATEST_NS):
+            refused["value"] += 1
+        else:
+            yield record.offset, candle
+
+
+def _publication(product: Product, news: News) -> Publication:
+    event = Indicators(*product, news.source, news.time, news.values, news.sequence)
+    return Publication(Topic.INDICATORS, product_key(*product), msgspec.json.encode(event), product[0])
+
+
+def _state(raw: bytes) -> ProductState:
+    """The stored state; one that this version cannot read begins anew, here."""
+    try:
+        state = msgspec.msgpack.decode(raw, type=ProductState)
+    except msgspec.DecodeError as error:
+        logging.logger().warning("state_unreadable", error=str(error))
+        return ProductState()
+    if state.version != STATE_VERSION:
+        logging.logger().warning("state_version", found=state.version, known=STATE_VERSION)
+        return ProductState()
+    return state

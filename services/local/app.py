@@ -1,0 +1,182 @@
+"""`make run`: the whole of Tickplane on this machine, by one command, until Ctrl-C."""
+
+import asyncio
+import contextlib
+import fcntl
+import shutil
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+import typer
+from rich.console import Console
+
+from services.adapters.kafka import apply_topics
+from services.adapters.postgres import migrate
+from services.contracts.errors import ConfigError
+from services.local import feeds
+from services.local.figures import Reading, figures
+from services.local.ports import is_free
+from services.local.scrape import Scrape, scrape
+from services.local.screen import Plain, Rich, Screen
+from services.local.settings import LocalSettings
+from services.local.stack import Stack
+from services.local.supervisor import RESTART_BASE_S, Child, State, keep_running
+from services.runtime.backoff import Backoff
+from services.runtime.settings import TopicsSettings
+
+MEGABYTE = 1 << 20
+
+
+def up(plain: Annotated[bool, typer.Option("--plain", help="Only the logs, no live screen.")] = False) -> None:
+    """Run everything on this machine: Kafka, Postgres, Valkey, the edge and every service."""
+    settings = LocalSettings.load()
+    specs = feeds.read_feeds(settings.feeds)
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    _check_room(settings)
+    with _only_one(settings.folder):
+        _check_port(settings)
+        screen = Plain() if plain or not sys.stdout.isatty() else Rich(Console())
+        try:
+            asyncio.run(Run(settings, Stack(settings, specs, screen.line), screen).until_stopped())
+        finally:
+            screen.close()
+
+
+class Run:
+    """One run: start in order, keep everything alive, stop in reverse order."""
+
+    def __init__(self, settings: LocalSettings, stack: Stack, screen: Screen) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._screen = screen
+        self._keepers: dict[str, asyncio.Task[None]] = {}
+
+    async def until_stopped(self) -> None:
+        """Return after SIGTERM, SIGINT or SIGHUP, when everything has ended. Raises ConfigError."""
+        stop = asyncio.create_task(_signalled())
+        run = asyncio.create_task(self._run())
+        try:
+            await asyncio.wait([stop, run], return_when=asyncio.FIRST_COMPLETED)
+            if run.done():
+                await run
+        finally:
+            run.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConfigError):
+                await run
+            await self._stop()
+
+    async def _run(self) -> None:
+        stack, screen = self._stack, self._screen
+        screen.children(stack.children)
+        for child in stack.children:
+            child.changed = self._changed
+        await self._prepare()
+        later: list[Child] = [stack.edge, *stack.services, *stack.feeds]
+        for child in later:
+            self._keep(child)
+        await self._all_ready(stack.children)
+        screen.urls(_urls(stack))
+        await asyncio.gather(self._show_figures(), *self._keepers.values())
+
+    async def _prepare(self) -> None:
+        """The stores up, the schema at its version, the topics there."""
+        for child in self._stack.stores:
+            self._keep(child)
+        await self._all_ready([child for child in self._stack.stores if child.part is not self._stack.kafka])
+        await migrate(self._stack.postgres.url)
+        await self._all_ready(self._stack.stores)
+        topics = TopicsSettings.load()
+        await apply_topics(
+            self._stack.kafka.url, partitions=topics.partitions, retention_bytes=topics.topics_retention_bytes
+        )
+
+    def _keep(self, child: Child) -> None:
+        backoff = Backoff(RESTART_BASE_S, self._settings.restart_backoff_max_s)
+        self._keepers[child.name] = asyncio.create_task(keep_running(child, backoff, self._screen.say))
+
+    async def _all_ready(self, children: Sequence[Child]) -> None:
+        """Wait for them. A keeper ends only by an error, which is then raised here."""
+        while not all(child.state is State.READY for child in children):
+            for keeper in self._keepers.values():
+                if keeper.done():
+                    await keeper
+            await asyncio.sleep(0.02)
+
+    def _changed(self, child: Child) -> None:
+        self._stack.write_endpoints()
+
+    async def _show_figures(self) -> None:
+        loop = asyncio.get_running_loop()
+        async with httpx.AsyncClient(timeout=self._settings.figures_interval_s) as client:
+            before = Reading(loop.time(), await self._pages(client))
+            while True:
+                await asyncio.sleep(self._settings.figures_interval_s)
+                now = Reading(loop.time(), await self._pages(client))
+                self._screen.figures(figures(before, now))
+                before = now
+
+    async def _pages(self, client: httpx.AsyncClient) -> tuple[Scrape, ...]:
+        """What is down just now is left out: its state is on the screen."""
+        services = (*self._stack.services, *self._stack.feeds)
+        answers = await asyncio.gather(*(scrape(client, s.metrics_url) for s in services), return_exceptions=True)
+        return tuple(answer for answer in answers if isinstance(answer, Scrape))
+
+    async def _stop(self) -> None:
+        """The sources first, then those who read them, the stores last."""
+        self._screen.say("stopping")
+        for keeper in self._keepers.values():
+            keeper.cancel()
+        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
+        stack = self._stack
+        for group in (stack.feeds, stack.services, [stack.edge], stack.stores):
+            await asyncio.gather(*(child.stop() for child in group))
+        stack.endpoints_file.unlink(missing_ok=True)
+
+
+async def _signalled() -> None:
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(signum, event.set)
+    await event.wait()
+
+
+def _urls(stack: Stack) -> dict[str, str]:
+    edge = stack.caddy.url
+    return {
+        "dashboard": f"{edge}/",
+        "markets": f"{edge}/markets",
+        "candles": f"{edge}/candles/BTC-USD/1m?exchange=demo",
+        "stream": f"{edge.replace('http', 'ws', 1)}/crypto/BTC-USD?exchange=demo",
+        "health": f"{edge}/ready",
+        "everything else": str(stack.endpoints_file),
+    }
+
+
+def _check_room(settings: LocalSettings) -> None:
+    free_mb = shutil.disk_usage(settings.folder).free // MEGABYTE
+    if free_mb < settings.disk_free_min_mb:
+        raise ConfigError(
+            f"{settings.folder} has {free_mb} MB free, TICKPLANE_DISK_FREE_MIN_MB is {settings.disk_free_min_mb}: "
+            "make room, or set TICKPLANE_FOLDER to a folder on another disk"
+        )
+
+
+def _check_port(settings: LocalSettings) -> None:
+    if settings.port and not is_free(settings.port, settings.host):
+        raise ConfigError(f"port {settings.port} is taken: set TICKPLANE_PORT to another, or to 0 for a free one")
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """The kernel drops the lock with the process, however it ends."""
+    with (folder / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"a run is active in {folder} already: stop it, or set TICKPLANE_FOLDER") from None
+        yield
