@@ -45,7 +45,7 @@ class ApiSettings(PostgresSettings, RedisSettings, KafkaSettings):
     """Rows that a streamed range fetches at a time: all of it that is ever in memory."""
 
     dependency_check_interval_s: float = Field(5.0, ge=0.1, le=300)
-    """How often Postgres, Redis and Kafka are asked whether they are there, and the ends of the log for the lag."""
+    """How often the stores are asked whether they are there, and (by `api`) the log for its ends, for the lag."""
 
     @field_validator("trusted_proxies")
     @classmethod

@@ -16,6 +16,7 @@ from services.cli.settings import CliSettings
 from services.contracts.errors import ConfigError, TickplaneError
 from services.contracts.schema import RECORDS, schema
 from services.domain import money
+from services.local import smoke
 from services.local.app import up
 
 _typer = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -26,6 +27,7 @@ _typer.add_typer(positions.app, name="positions")
 _typer.add_typer(rebuild.app, name="rebuild")
 _typer.add_typer(venue.app, name="venue")
 _typer.command()(up)
+_typer.command("smoke")(smoke.main)
 _typer.command()(record)
 _typer.command()(replay)
 _typer.command("settings")(settings_table.show)

@@ -61,11 +61,20 @@ def as_markdown(rows: list[Row]) -> str:
 
 
 def _describe(field: FieldInfo) -> tuple[str, str, str]:
-    default = "" if field.is_required() else str(field.default)
+    default = _as_written(field.get_default(call_default_factory=True))
     limits = {name: getattr(m, name) for m in field.metadata for name in ("gt", "ge", "lt", "le") if hasattr(m, name)}
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
     bounds = ", ".join(f"{signs[name]} {limit:,}" for name, limit in limits.items() if limit is not None)
     return default, bounds, " ".join((field.description or "").split())
+
+
+def _as_written(value: object) -> str:
+    """As it would stand in the environment."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value) if value or value == 0 else ""
 
 
 def _code(text: str) -> str:

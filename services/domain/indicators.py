@@ -248,14 +248,14 @@ class VwapWindow:
         step = time // self._step_ns
         if step > state.newest:
             state.newest = step
+        if len(state.steps) >= 2 * WINDOW_STEPS:
             self._expire()
-        elif step <= state.newest - WINDOW_STEPS:
-            return
         quote_volume, volume = state.steps.get(step, (Decimal(0), Decimal(0)))
         state.steps[step] = (quote_volume + price * size, volume + size)
 
     def value(self) -> float | None:
         """None before the first trade."""
+        self._expire()
         if not self.state.steps:
             return None
         quote_volume = sum((quote for quote, _ in self.state.steps.values()), Decimal(0))

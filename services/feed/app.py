@@ -39,6 +39,8 @@ async def run(settings: FeedSettings, health: Health) -> None:
         intake,
         publisher,
         queue_frames_max=settings.queue_frames_max,
+        queue_bytes_max=settings.queue_bytes_max,
+        backoff_max_s=settings.reconnect_backoff_max_s,
         frame_bytes_max=settings.frame_bytes_max,
         raw_frames=settings.raw_frames,
         health=health,

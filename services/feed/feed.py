@@ -19,10 +19,11 @@ from services.runtime.health import Health
 from services.runtime.metrics import counter, gauge
 
 BACKOFF_BASE_S = 0.5
-BACKOFF_CAP_S = 30.0
 STABLE_S = 60.0
 """A session that lasted this long starts the backoff anew."""
 HAND_OVER_PATIENCE_S = 30.0
+RAW_BYTES_MAX = 900_000
+"""The longest frame kept on ``raw_frames``: brokers take records of 1 MiB."""
 
 _Item = tuple[Session, str | bytes, int, list[Event] | None]
 
@@ -39,7 +40,9 @@ class Feed:
         publisher: Publisher,
         *,
         queue_frames_max: int,
+        queue_bytes_max: int,
         frame_bytes_max: int,
+        backoff_max_s: float,
         raw_frames: bool,
         health: Health,
         clock: Clock,
@@ -56,7 +59,12 @@ class Feed:
         venue = make_venue()
         self._labels = (venue.label, venue.name)
         self._queue: asyncio.Queue[_Item] = asyncio.Queue(queue_frames_max)
+        self._queue_bytes_max = queue_bytes_max
+        self._queued_bytes = 0
+        self._taken = asyncio.Event()
+        self._backoff_max_s = backoff_max_s
         self._stopping = asyncio.Event()
+        self._done = asyncio.Event()
         self._session: Session | None = None
         self.connected = False
         self.reconnects = 0
@@ -73,6 +81,7 @@ class Feed:
             await self._unless_stopped(self._keep_session(), intake)
             await self._queue.join()
         finally:
+            self._done.set()
             for task in (intake, measure):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
@@ -81,12 +90,12 @@ class Feed:
     async def stop(self) -> None:
         """Stop reading. What was read is published before ``run`` ends."""
         self._stopping.set()
-        await self._queue.join()
+        await self._done.wait()
 
     # ---- sessions
 
     async def _keep_session(self) -> None:
-        backoff = Backoff(BACKOFF_BASE_S, BACKOFF_CAP_S)
+        backoff = Backoff(BACKOFF_BASE_S, self._backoff_max_s)
         session, task = self._open()
         try:
             while True:
@@ -153,6 +162,10 @@ class Feed:
     # ---- frames
 
     async def _deliver(self, session: Session, frame: str | bytes, received_ns: int) -> None:
+        while self._queued_bytes > self._queue_bytes_max:
+            self._taken.clear()
+            await self._taken.wait()
+        self._queued_bytes += len(frame)
         await self._queue.put((session, frame, received_ns, None))
 
     async def _deliver_events(self, session: Session, events: list[Event]) -> None:
@@ -170,6 +183,8 @@ class Feed:
                         self._acknowledged(session, event)
                 await self._intake.take(events, frame, received_ns)
             finally:
+                self._queued_bytes -= len(frame)
+                self._taken.set()
                 self._queue.task_done()
 
     def _acknowledged(self, session: Session, event: Subscribed) -> None:
@@ -183,6 +198,9 @@ class Feed:
     async def _keep_raw(self, frame: str | bytes, received_ns: int) -> None:
         if self._raw_frames:
             raw = frame.encode() if isinstance(frame, str) else frame
+            if len(raw) > RAW_BYTES_MAX:
+                self._log.warning("raw_frame_too_long", bytes=len(raw), bytes_max=RAW_BYTES_MAX)
+                return
             key = f"{self._labels[0]}:{self._labels[1]}:{received_ns}".encode()
             await self._publisher.publish(Topic.RAW_FRAMES, key, raw)
 

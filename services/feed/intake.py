@@ -21,7 +21,7 @@ from services.contracts.metrics import Metric
 from services.contracts.topics import Topic
 from services.domain import dead_letters
 from services.domain.gaps import OpenGap
-from services.domain.trades import check
+from services.domain.trades import NUMBER_MAX, check
 from services.feed.product import Product
 from services.feed.publisher import Publisher
 from services.runtime import logging
@@ -82,7 +82,8 @@ class Intake:
             try:
                 check(trade, future_ns=self._future_ns)
             except PeerError as error:
-                await self._refuse(error, frame)
+                await self._refuse(error, frame or msgspec.json.encode(trade))
+                self._pass_over(product, trade)
                 continue
             count += await self._publish(product, trade, received_ns)
         return count
@@ -99,7 +100,7 @@ class Intake:
             return False
         await self._publisher.publish(Topic.MARKET_TRADES, product.key, msgspec.json.encode(trade), received_ns)
         product.changed = True
-        if trade.origin == "live":
+        if trade.origin in ("live", "snapshot"):
             product.recent.append(trade)
         if product.first is None:
             product.first = trade
@@ -107,6 +108,13 @@ class Intake:
         if number is not None:
             self._note(product, product.tracker.published(number, trade.time, self._clock.now_ns()))
         return True
+
+    def _pass_over(self, product: Product, trade: Trade) -> None:
+        """A refused trade is not a gap: what there is of it is the dead letter."""
+        number = trade.trade_number
+        if number is not None and 0 <= number <= NUMBER_MAX and product.tracker.is_new(number):
+            self._note(product, product.tracker.published(number, 0, self._clock.now_ns()))
+            product.changed = True
 
     def _tail(self, product_id: str, number: int) -> None:
         product = self._products.get(product_id)

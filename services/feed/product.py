@@ -22,6 +22,8 @@ class Product:
     backfilled_since: int | None = None
     first: Trade | None = None
     """The first trade that this process published: what a backfill starts from."""
+    backfill_last: int | None = None
+    """The number that a backfill under way goes on from, downwards."""
     recent: deque[Trade] = field(default_factory=lambda: deque(maxlen=RECENT_KEPT))
     changed: bool = False
     """Whether the state written last is behind."""

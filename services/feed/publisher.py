@@ -1,7 +1,6 @@
 """Trades to Kafka, in order, each until it is acknowledged. Nothing is dropped: a slow broker slows the caller."""
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,9 @@ from services.contracts.metrics import Metric
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
 from services.runtime.metrics import histogram
+
+STALLED_S = 5.0
+"""The oldest record not acknowledged for this long is reported as Kafka being away."""
 
 
 @dataclass(slots=True)
@@ -46,7 +48,12 @@ class Publisher:
         """Hand a record over; waits while too many are not acknowledged. ``received_ns`` 0: no latency to count."""
         await self._room.wait()
         async with self._sending:
-            ack = await self._send(topic, key, value)
+            while True:
+                try:
+                    ack = await self._producer.send(topic, key, value)
+                    break
+                except InfraError:
+                    await self._begin_again()
             self._in_flight.append(_Sent(topic, key, value, received_ns, ack))
         self._published += 1
         self._arrived.set()
@@ -78,15 +85,22 @@ class Publisher:
 
     async def _take_acks(self) -> None:
         """Wait for the oldest ack, then take all that are there."""
-        try:
-            await self._in_flight[0].ack
-        except AWAY as error:
+        oldest = self._in_flight[0].ack
+        await asyncio.wait([oldest], timeout=STALLED_S)
+        if not oldest.done():
+            self._producer.report(TimeoutError(f"no acknowledgement for {STALLED_S:.0f} s"))
+            return
+        error = oldest.exception() if not oldest.cancelled() else asyncio.CancelledError()
+        if error is not None:
+            if not isinstance(error, AWAY):
+                raise error
             self._producer.away(error)
-            await self._send_again()
+            async with self._sending:
+                await self._begin_again()
             return
         now_ns = self._clock.now_ns()
         counts = Counter[str]()
-        while self._in_flight and self._in_flight[0].ack.done() and self._in_flight[0].ack.exception() is None:
+        while self._in_flight and _is_acknowledged(self._in_flight[0].ack):
             sent = self._in_flight.popleft()
             counts[sent.topic] += 1
             if sent.received_ns:
@@ -100,22 +114,24 @@ class Publisher:
             self._acknowledged += counts.total()
             self._progress.notify_all()
 
-    async def _send_again(self) -> None:
-        """All that is not acknowledged, in order, by a new producer. What did arrive is a repeat that readers drop."""
-        async with self._sending:
-            for sent in self._in_flight:
-                sent.ack.cancel()
-                with contextlib.suppress(asyncio.CancelledError, *AWAY):
-                    await sent.ack
-            await self._producer.stop()
-            await self._producer.start()
-            for sent in self._in_flight:
-                sent.ack = await self._send(sent.topic, sent.key, sent.value)
+    async def _begin_again(self) -> None:
+        """Send all that is not acknowledged, in order, by a new producer; what did arrive is a repeat: readers drop it.
 
-    async def _send(self, topic: str, key: bytes, value: bytes) -> "asyncio.Future[Any]":
+        The caller holds ``_sending``.
+        """
         backoff = Backoff(0.1, 5)
         while True:
+            for sent in self._in_flight:
+                sent.ack.cancel()
+            await self._producer.stop()
+            await self._producer.start()
             try:
-                return await self._producer.send(topic, key, value)
+                for sent in self._in_flight:
+                    sent.ack = await self._producer.send(sent.topic, sent.key, sent.value)
+                return
             except InfraError:
                 await asyncio.sleep(backoff.next_s())
+
+
+def _is_acknowledged(ack: "asyncio.Future[Any]") -> bool:
+    return ack.done() and not ack.cancelled() and ack.exception() is None

@@ -24,6 +24,11 @@ RETRY_CAP_S = 300.0
 DISTRUST_S = 600.0
 """How long repair is off after its source disagreed with the socket; then it is asked again."""
 BACKFILL_CHUNK = 1_000
+TOO_OLD = "older than gap_repair_max_age_s"
+TOO_LARGE = "larger than gap_repair_max_trades"
+BEYOND_LIMITS = (TOO_OLD, TOO_LARGE)
+BEYOND_LIMITS_RETRY_S = 3_600.0
+"""A gap beyond the limits stays open and visible, and is looked at again only in case a setting was changed."""
 
 
 @dataclass
@@ -85,26 +90,30 @@ class Repairer:
     async def _work(self) -> None:
         while True:
             await asyncio.sleep(LOOK_INTERVAL_S)
-            for product, gap in self._newest_first():
+            gaps = self._newest_first()
+            for product, gap in gaps:
                 await self._attempt(product, (product.product_id, gap.first, gap.last), gap)
             for product in self._products.values():
                 if self._wants_backfill(product):
                     await self._attempt(product, (product.product_id, 0, 0), None)
+            open_now = {(product.product_id, gap.first, gap.last) for product, gap in gaps}
+            self._attempts = {n: a for n, a in self._attempts.items() if n in open_now or n[1:] == (0, 0)}
 
     def _newest_first(self) -> list[tuple[Product, OpenGap]]:
         gaps = [(product, gap) for product in self._products.values() for gap in product.tracker.open]
         return sorted(gaps, key=lambda item: item[1].opened_time, reverse=True)
 
     async def _attempt(self, product: Product, name: tuple[str, int, int], gap: OpenGap | None) -> None:
-        """One try at a gap, or at the backfill, when it is due."""
+        """One try at a gap, or at the next part of a backfill, when it is due."""
         attempt = self._attempts.setdefault(name, _Attempt())
         if self._now() < max(attempt.due_at, self._off_until):
             return
         reason = await self._try(product, gap)
         if not reason:
-            del self._attempts[name]
+            attempt.backoff.reset()
             return
-        attempt.due_at = self._now() + max(RETRY_BASE_S / 2, attempt.backoff.next_s())
+        wait_s = BEYOND_LIMITS_RETRY_S if reason in BEYOND_LIMITS else RETRY_BASE_S / 2 + attempt.backoff.next_s()
+        attempt.due_at = self._now() + wait_s
         if gap is not None and gap.reason != reason:
             gap.reason, product.changed = reason, True
             self._log.warning("gap_open", product=product.product_id, first=gap.first, last=gap.last, reason=reason)
@@ -123,23 +132,31 @@ class Repairer:
     # ---- one gap
 
     async def _repair(self, product: Product, gap: OpenGap) -> str:
-        before_ns = gap.before_time or gap.opened_time
-        if self._clock.now_ns() - before_ns > self._limits.max_age_s * NS_PER_S:
-            return "older than gap_repair_max_age_s"
-        first = max(gap.first, gap.last - self._limits.max_trades + 1)
-        if first > gap.last:
-            return "gap_repair_max_trades is 0"
+        """Its newest missing run. A page beyond the age limit ends it; so does a newer gap, which goes first."""
+        oldest_ns = self._clock.now_ns() - int(self._limits.max_age_s * NS_PER_S)
+        if gap.opened_time < oldest_ns:
+            return TOO_OLD
+        run_first, last = gap.missing()[-1]
+        first = max(run_first, gap.last - self._limits.max_trades + 1)
+        if first > last:
+            return TOO_LARGE
         present: set[int] = set()
+        before_ns = max(gap.before_time or gap.opened_time, oldest_ns)
         async for page in self._history.pages(
-            product.product_id, first, gap.last, before_time_ns=before_ns, origin="repair"
+            product.product_id, first, last, before_time_ns=before_ns, origin="repair"
         ):
-            await self._publish(product, page, first, gap.last)
+            await self._publish(product, page, first, last)
             present.update(trade.trade_number for trade in page if trade.trade_number is not None)
-        self._note_voids(product, present, first, gap.last)
+            if page and min(trade.time for trade in page) < oldest_ns:
+                self._note_voids(product, present, first, last)
+                return TOO_OLD if gap in product.tracker.open else ""
+            if self._newest_first()[:1] not in ([], [(product, gap)]):
+                return ""
+        self._note_voids(product, present, first, last)
         if gap not in product.tracker.open:
             self._log.info("gap_closed", product=product.product_id, first=gap.first, last=gap.last)
             return ""
-        return "larger than gap_repair_max_trades" if first > gap.first else "the history does not have it all yet"
+        return "the history does not have it all yet" if gap.missing()[-1][1] == last else ""
 
     async def _publish(self, product: Product, page: list[Trade], first: int, last: int) -> None:
         wanted = [trade for trade in page if trade.trade_number is not None and first <= trade.trade_number <= last]
@@ -203,23 +220,26 @@ class Repairer:
         return since_ns is not None and product.first is not None and (done is None or done > since_ns)
 
     async def _backfill(self, product: Product) -> str:
-        """Backwards from the first trade of this process: in chunks, or in one walk where the exchange pages by time."""
+        """The next part, downwards from the first trade here: a chunk, or all where the exchange pages by time."""
         first, since_ns = product.first, self._limits.backfill_since_ns
         assert first is not None
         assert since_ns is not None
-        if first.trade_number is None:
-            product.backfilled_since = since_ns
+        if first.trade_number is None or first.time <= since_ns:
+            self._backfilled(product, since_ns)
             return ""
-        last, left = first.trade_number - 1, self._limits.max_trades
-        reached = first.time <= since_ns
-        while not reached and last >= 0 and left > 0:
-            chunk = last + 1 if self._history.venue.history_by_time else min(BACKFILL_CHUNK, left)
-            oldest_ns, count = await self._backfill_chunk(product, max(0, last - chunk + 1), last, since_ns)
-            last, left = last - chunk, left - count
-            reached = count == 0 or oldest_ns <= since_ns
-        product.backfilled_since, product.changed = since_ns, True
-        self._log.info("backfilled", product=product.product_id, down_to=last + 1)
+        last = first.trade_number - 1 if product.backfill_last is None else product.backfill_last
+        lowest = max(0, first.trade_number - self._limits.max_trades)
+        chunk = last + 1 if self._history.venue.history_by_time else BACKFILL_CHUNK
+        start = max(lowest, last - chunk + 1)
+        oldest_ns, count = (0, 0) if start > last else await self._backfill_chunk(product, start, last, since_ns)
+        product.backfill_last = start - 1
+        if count == 0 or oldest_ns <= since_ns or start <= lowest:
+            self._backfilled(product, since_ns)
         return ""
+
+    def _backfilled(self, product: Product, since_ns: int) -> None:
+        product.backfilled_since, product.changed = since_ns, True
+        self._log.info("backfilled", product=product.product_id)
 
     async def _backfill_chunk(self, product: Product, first: int, last: int, since_ns: int) -> tuple[int, int]:
         """Publish a chunk. Returns the oldest time in it and how many trades it had."""

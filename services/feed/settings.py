@@ -52,6 +52,12 @@ class FeedSettings(KafkaSettings):
     queue_frames_max: int = Field(2_000, ge=1, le=1_000_000)
     """Frames read and not yet published. Full, the socket is not read: the exchange waits, memory does not grow."""
 
+    queue_bytes_max: int = Field(64 << 20, ge=1 << 20, le=1 << 30)
+    """Bytes of frames read and not yet published, for exchanges whose frames are long."""
+
+    reconnect_backoff_max_s: float = Field(30, gt=0, le=3_600)
+    """The longest wait before the next attempt to connect. Shorter may look like abuse to an exchange."""
+
     in_flight_max: int = Field(10_000, ge=1, le=1_000_000)
     """Trades sent and not yet acknowledged by Kafka."""
 

@@ -41,7 +41,7 @@ class GatewaySettings(KafkaSettings, RedisSettings):
     """How long Kafka holds a request for records while there are none. New ones are answered at once whatever it is."""
 
     dependency_check_interval_s: float = Field(5.0, ge=0.1, le=300)
-    """How often Redis and Kafka are asked whether they are there."""
+    """How often the stores are asked whether they are there, and (by `api`) the log for its ends, for the lag."""
 
 
 SETTINGS = GatewaySettings

@@ -70,24 +70,30 @@ class Run:
             await self._stop()
 
     async def _run(self) -> None:
+        began = asyncio.get_running_loop().time()
         stack, screen = self._stack, self._screen
         screen.children(stack.children)
         for child in stack.children:
             child.changed = self._changed
-        await self._prepare()
+        await self._migrate()
         later: list[Child] = [stack.edge, *stack.services, *stack.feeds]
         for child in later:
             self._keep(child)
+        await self._apply_topics()
         await self._all_ready(stack.children)
         screen.urls(_urls(stack))
+        screen.say(f"everything is up after {asyncio.get_running_loop().time() - began:.1f} s")
         await asyncio.gather(self._show_figures(), *self._keepers.values())
 
-    async def _prepare(self) -> None:
-        """The stores up, the schema at its version, the topics there."""
+    async def _migrate(self) -> None:
+        """Start the stores, and bring the schema to its version while Kafka is still booting."""
         for child in self._stack.stores:
             self._keep(child)
-        await self._all_ready([child for child in self._stack.stores if child.part is not self._stack.kafka])
+        await self._all_ready([child for child in self._stack.stores if child.part is self._stack.postgres])
         await migrate(self._stack.postgres.url)
+
+    async def _apply_topics(self) -> None:
+        """Make the topics. The services, which take about as long to load as Kafka, wait for them."""
         await self._all_ready(self._stack.stores)
         topics = TopicsSettings.load()
         await apply_topics(

@@ -37,6 +37,7 @@ class Process:
         stop_signal: signal.Signals = signal.SIGTERM,
         orphan_signal: signal.Signals = signal.SIGKILL,
         on_line: Callable[[str], None] | None = None,
+        log_max_bytes: int = LOG_MAX_BYTES,
     ) -> None:
         self.name = name
         self.log = log
@@ -44,6 +45,7 @@ class Process:
         self._stop_signal = stop_signal
         self._orphan_signal = orphan_signal
         self._on_line = on_line
+        self._log_max_bytes = log_max_bytes
         self._process: asyncio.subprocess.Process | None = None
         self._pump: asyncio.Task[None] | None = None
 
@@ -131,7 +133,9 @@ class Process:
             return []
 
     async def _keep_output(self, output: asyncio.StreamReader) -> None:
-        handler = RotatingFileHandler(self.log, maxBytes=LOG_MAX_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8")
+        handler = RotatingFileHandler(
+            self.log, maxBytes=self._log_max_bytes, backupCount=LOG_FILES_KEPT, encoding="utf-8"
+        )
         rest = b""
         try:
             while chunk := await output.read(1 << 16):

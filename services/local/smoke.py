@@ -30,6 +30,7 @@ from services.runtime.clock import NS_PER_S, parse_rfc3339
 
 EXCHANGE = "smoke"
 AGES_S = (190, 130, 70)
+READY_TIMEOUT_S = 15.0
 CANDLES_TIMEOUT_S = 30.0
 COUNTED_TIMEOUT_S = 15.0
 POLL_S = 0.25
@@ -49,8 +50,11 @@ class Smoke:
     now_ns: int
 
     async def is_ready(self) -> str | None:
-        answer = await self.http.get("/ready")
-        return None if answer.is_success else f"/ready says {answer.status_code}: {answer.text}"
+        async def ready() -> str | None:
+            answer = await self.http.get("/ready")
+            return None if answer.is_success else f"/ready says {answer.status_code}: {answer.text}"
+
+        return await _until(ready, READY_TIMEOUT_S)
 
     async def makes_candles(self) -> str | None:
         """Emit trades aged 70, 130 and 190 s and wait for the minutes they belong to."""
@@ -108,7 +112,7 @@ class Smoke:
 
 
 def main() -> None:
-    """Raises ConfigError where nothing runs; exits 1 where a piece is broken."""
+    """Try every piece of what `make run` started. Exits 1 where one is broken."""
     if not asyncio.run(smoke(read_endpoints(LocalSettings.load().folder))):
         raise SystemExit(1)
 

@@ -1,6 +1,6 @@
 """The truth of a fake exchange: every trade that happened, whether or not anybody heard of it."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from operator import attrgetter
@@ -31,6 +31,8 @@ class Market:
 
     def __init__(self, products: Iterable[str], trades_max: int) -> None:
         self._trades: dict[str, list[ExchangeTrade]] = {product: [] for product in products}
+        self._booked: dict[str, list[int]] = {product: [] for product in self._trades}
+        """Beside the trades, when each was entered: it never falls, so that a page by time leaves no late trade out."""
         self._next: dict[str, int] = {}
         self._trades_max = trades_max
 
@@ -44,19 +46,22 @@ class Market:
     def list_product(self, product_id: str) -> None:
         """From now on this product exists."""
         self._trades.setdefault(product_id, [])
+        self._booked.setdefault(product_id, [])
 
     def add(self, trade: ExchangeTrade) -> bool:
         """Keep a trade. False where its number is known."""
-        trades = self._trades.setdefault(trade.product_id, [])
-        if not trades or trade.number > trades[-1].number:
-            trades.append(trade)
-        elif trades[bisect_left(trades, trade.number, key=_number)].number == trade.number:
+        self.list_product(trade.product_id)
+        trades, booked = self._trades[trade.product_id], self._booked[trade.product_id]
+        newest = not trades or trade.number > trades[-1].number
+        place = len(trades) if newest else bisect_left(trades, trade.number, key=_number)
+        if not newest and trades[place].number == trade.number:
             return False
-        else:
-            insort(trades, trade, key=_number)
+        before_ns = booked[place - 1] if place else trade.time_ns - 1
+        trades.insert(place, trade)
+        booked.insert(place, max(trade.time_ns, before_ns + 1) if newest else before_ns)
         self._next[trade.product_id] = max(trade.number + 1, self.next_number(trade.product_id))
         if len(trades) > self._trades_max * TRIM_SLACK:
-            del trades[: -self._trades_max]
+            del trades[: -self._trades_max], booked[: -self._trades_max]
         return True
 
     def next_number(self, product_id: str) -> int:
@@ -85,10 +90,15 @@ class Market:
         trades = self._trades[product_id]
         return trades[: bisect_left(trades, number, key=_number)]
 
-    def after(self, product_id: str, time_ns: int) -> list[ExchangeTrade]:
-        """Trades later than ``time_ns``, by time and number: late trades make the two orders differ."""
-        later = [trade for trade in self._trades[product_id] if trade.time_ns > time_ns]
-        return sorted(later, key=attrgetter("time_ns", "number"))
+    def after(self, product_id: str, time_ns: int, count: int) -> tuple[list[ExchangeTrade], int]:
+        """The ``count`` trades next entered after ``time_ns``, ascending, and the time from which to go on.
+
+        Two trades of one time are entered one nanosecond apart, so that no page ends between what looks the same.
+        """
+        booked = self._booked[product_id]
+        start = bisect_right(booked, time_ns)
+        page = self._trades[product_id][start : start + count]
+        return page, booked[start + len(page) - 1] if page else time_ns
 
     def seen_as(self, view: Callable[[ExchangeTrade], ExchangeTrade | None]) -> "Market":
         """Another market: what this one looks like through ``view``, which changes trades or hides them (None)."""

@@ -167,7 +167,7 @@ def _protocol_of(path: Path) -> str:
 
 
 def _is_csv(header: str) -> bool:
-    return set(header.rstrip("\n").split(",")) >= CSV_COLUMNS
+    return set(header.rstrip("\r\n").split(",")) >= CSV_COLUMNS
 
 
 def open_text(path: Path, mode: str = "r") -> IO[str]:

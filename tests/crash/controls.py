@@ -64,12 +64,17 @@ class PublishLast(Pipeline):
         await super()._publish(self._held)
 
 
-VARIANTS: dict[str, type[Pipeline]] = {"whole": Whole, "position-outside": PositionOutside, "publish-last": PublishLast, "none": Pipeline}
+VARIANTS: dict[str, type[Pipeline]] = {
+    "whole": Whole,
+    "position-outside": PositionOutside,
+    "publish-last": PublishLast,
+    "none": Pipeline,
+}
 
 
 def main(service: str, variant: str) -> None:
     app = import_module(f"services.{service}.app")
-    app.Pipeline = VARIANTS[variant]
+    vars(app)["Pipeline"] = VARIANTS[variant]
     app.main()
 
 

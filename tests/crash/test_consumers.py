@@ -3,7 +3,9 @@
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -22,11 +24,11 @@ pytestmark = pytest.mark.parts
 CONSUMERS = ("recorder", "candles", "indicators")
 TRADES = 200_000
 KILLS = 20
-SMALL_BATCHES = {"TICKPLANE_BATCH_RECORDS_MAX": 2_000, "TICKPLANE_RETENTION_DAYS": 0}
+SMALL_BATCHES: dict[str, Any] = {"TICKPLANE_BATCH_RECORDS_MAX": 2_000, "TICKPLANE_RETENTION_DAYS": 0}
 CATCH_UP_S = 90.0
 
 
-def _static(name: str) -> dict[str, object]:
+def _static(name: str) -> dict[str, Any]:
     """A process restarted under the same name need not wait for its session to time out."""
     return {**SMALL_BATCHES, "TICKPLANE_GROUP_INSTANCE_ID": f"{name}-0"}
 
@@ -53,7 +55,9 @@ async def test_sigkill_twenty_times_each_under_load(
     assert [await consumer.terminate() for consumer in running.values()] == [0, 0, 0]
 
 
-async def _run_dying(service: StartService, name: str, variant: str, flow: "asyncio.Task[None]", caught_up: float) -> int:
+async def _run_dying(
+    service: StartService, name: str, variant: str, flow: "asyncio.Task[None]", caught_up: float
+) -> int:
     """Run a consumer of ``tests.crash.controls``, started again each time it dies. Returns how often it died."""
     consumer = await service(name, start=False, **_static(name))
     consumer.module = ("tests.crash.controls", name, variant)
@@ -204,13 +208,13 @@ async def test_postgres_valkey_and_kafka_go_and_come_back(
     assert await verdict.redis_prices(parts.valkey.url) == verdict.newest_prices(trades)
 
 
-async def _all_say(consumers: object, dependency: str, *, up: bool, timeout_s: float = 30) -> None:
+async def _all_say(consumers: Iterable[Service], dependency: str, *, up: bool, timeout_s: float = 30) -> None:
     async def said(consumer: Service) -> bool:
         document = await consumer.ready()
         return bool(document["dependencies"][dependency]["up"]) is up and (up or not document["ready"])
 
-    for consumer in consumers:  # type: ignore[attr-defined]
-        await eventually(lambda consumer=consumer: said(consumer), timeout_s)
+    for consumer in consumers:
+        await eventually(partial(said, consumer), timeout_s)
 
 
 async def test_a_backlog_of_two_hundred_minutes_is_caught_up_exactly(

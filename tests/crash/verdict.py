@@ -47,7 +47,12 @@ async def any_progress(database_url: str, group: Group) -> bool:
 
 
 async def differences(
-    database_url: str, bootstrap_servers: str, trades: Sequence[Trade], *, recorder: bool = True, indicators: bool = True
+    database_url: str,
+    bootstrap_servers: str,
+    trades: Sequence[Trade],
+    *,
+    recorder: bool = True,
+    indicators: bool = True,
 ) -> list[str]:
     """Everything stored against the oracle, and everything published against what is stored."""
     found = await candle_differences(database_url, trades) + await unpublished(database_url, bootstrap_servers)
@@ -68,16 +73,16 @@ async def unpublished(database_url: str, bootstrap_servers: str) -> list[str]:
     """Bars whose newest state on the topic, repeats dropped, is not what is stored."""
     columns = [name for name in Candle.__struct_fields__ if name not in (*STEPS_FREE, "input_sequence")]
     rows = await _fetch(database_url, "SELECT * FROM candles")
-    stored = {
-        tuple(row[name] for name in CANDLE_KEY): {name: row[name] for name in columns} for row in rows
-    }
+    stored = {tuple(row[name] for name in CANDLE_KEY): {name: row[name] for name in columns} for row in rows}
     topic = await published_candles(bootstrap_servers)
     return oracle.compare(map(msgspec.structs.asdict, topic.values()), stored, CANDLE_KEY)
 
 
 async def indicator_differences(bootstrap_servers: str, trades: Sequence[Trade]) -> list[str]:
     """The newest values per trade of each product on the topic."""
-    decoded = [msgspec.json.decode(r.value, type=Indicators) for r in await records(bootstrap_servers, Topic.INDICATORS)]
+    decoded = [
+        msgspec.json.decode(r.value, type=Indicators) for r in await records(bootstrap_servers, Topic.INDICATORS)
+    ]
     newest = {(i.exchange, i.product_id): i.values for i in without_repeats(decoded) if i.source == "trade"}
     expected = oracle.trade_indicators(trades, ["sma_5", "ema_12", "rsi_14"])
     found = [f"{key}: not expected" for key in newest if key not in expected]

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from typing import cast
 
 import asyncpg
 import msgspec
@@ -19,9 +20,9 @@ from services.domain.dead_letters import VALUE_BYTES_MAX
 from services.runtime.clock import NS_PER_S, SystemClock
 from tests.conftest import StartService
 from tests.support.log import producer, publish, records
+from tests.support.parts import PARTITIONS, RETENTION_BYTES
 from tests.support.polling import eventually
 from tests.support.services import Service
-from tests.support.parts import PARTITIONS, RETENTION_BYTES
 
 pytestmark = pytest.mark.parts
 
@@ -169,10 +170,14 @@ async def test_out_of_order_and_late_trades_are_exact(
     await eventually(all_counted)
 
 
-async def test_an_idle_bar_closes_by_the_clock(service: StartService, database_url: str, bootstrap_servers: str) -> None:
+async def test_an_idle_bar_closes_by_the_clock(
+    service: StartService, database_url: str, bootstrap_servers: str
+) -> None:
     await publish(bootstrap_servers, [_trade(1, age_s=61)])
     await service("candles", TICKPLANE_GRACE_AFTER_BAR_MS=500)
-    await eventually(_count(database_url, "candles WHERE resolution = '1m' AND closed AND revision = 1", 1), timeout_s=75)
+    await eventually(
+        _count(database_url, "candles WHERE resolution = '1m' AND closed AND revision = 1", 1), timeout_s=75
+    )
 
 
 async def test_the_latest_price_and_gaps_are_shown_and_heal_after_a_flush(
@@ -189,8 +194,7 @@ async def test_the_latest_price_and_gaps_are_shown_and_heal_after_a_flush(
     async with redis.Redis.from_url(redis_url, decode_responses=True) as client:
 
         async def price() -> str | None:
-            found: str | None = await client.hget("crypto:test:A-B", "price")  # type: ignore[misc]
-            return found
+            return cast("str | None", await client.hget("crypto:test:A-B", "price"))
 
         assert await eventually(price) == "12.5", "the older trade came later"
         await client.flushall()

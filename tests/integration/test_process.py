@@ -29,7 +29,7 @@ asyncio.run(main())
 """
 PARENT_WITHOUT_GUARD = """
 import subprocess
-child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+child = subprocess.Popen(["sleep", "600"], start_new_session=True, stdout=subprocess.DEVNULL)
 print(child.pid, flush=True)
 child.wait()
 """
@@ -45,15 +45,14 @@ async def test_output_is_kept_and_the_exit_code_returned(tmp_path: Path) -> None
     assert process.last_words() == "three"
 
 
-async def test_the_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.local.process.LOG_MAX_BYTES", 1_000)
-    process = Process("talker", tmp_path / "talker.log")
-    await process.start(["sh", "-c", "seq 1 2000"])
+async def test_the_log_is_rotated(tmp_path: Path) -> None:
+    process = Process("talker", tmp_path / "talker.log", log_max_bytes=1_000)
+    await process.start(["seq", "1", "2000"])
     await process.wait()
-    kept = sorted(tmp_path.iterdir())
-    assert [path.name for path in kept] == ["talker.log", "talker.log.1", "talker.log.2", "talker.log.3"]
+    kept = [process.log, *(process.log.with_name(f"talker.log.{n}") for n in (1, 2, 3))]
+    assert len(list(process.log.parent.glob("*"))) == len(kept)
     assert all(path.stat().st_size <= 1_000 for path in kept)
-    assert kept[0].read_text().split()[-1] == "2000"
+    assert process.log.read_text().split()[-1] == "2000"
 
 
 async def test_what_does_not_end_in_its_grace_is_killed(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from services.contracts.events import Candle, Trade, input_sequence
 from services.domain.candles import NS_PER_MINUTE
 from services.domain.indicators import (
     LENGTH_MAX,
+    WINDOW_STEPS,
     Absorbed,
     BarHistory,
     BarRow,
@@ -120,6 +121,16 @@ def test_vwap_leaves_out_what_is_older_than_its_minutes() -> None:
     assert product.values() == {"vwap_5m": 20.0}
     product.absorb(_trade(3, "30", 300, "1"), 3)
     assert product.values() == {"vwap_5m": 24.0}
+
+
+def test_what_is_kept_of_a_window_is_bounded_and_what_is_older_is_left_out() -> None:
+    product = ProductIndicators(Plan(["vwap_5m"]))
+    for number in range(5_000):
+        product.absorb(_trade(number, "10", at_s=number), number)
+        assert len(product.state.windows["vwap_5m"].steps) <= 2 * WINDOW_STEPS
+    product.absorb(_trade(5_000, "99", at_s=4_999 - 300), 5_000)
+    assert product.values() == {"vwap_5m": 10}
+    assert len(product.state.windows["vwap_5m"].steps) == WINDOW_STEPS
 
 
 # ---- which trades

@@ -80,7 +80,7 @@ def test_a_wrong_file_is_refused(tmp_path: Path, old: str, new: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
-    with pytest.raises(ConfigError, match="nowhere.yaml"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml"):
         read_feeds("nowhere.yaml")
 
 

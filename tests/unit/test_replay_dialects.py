@@ -15,6 +15,7 @@ from services.adapters.venues.base import (
     Emit,
     Event,
     FramesLost,
+    HistoryRequest,
     Rejected,
     Send,
     Subscribed,
@@ -22,7 +23,7 @@ from services.adapters.venues.base import (
     Trades,
     Venue,
 )
-from services.contracts.events import Trade
+from services.contracts.events import Side, Trade
 from services.replay.dialects import dialect_of, names
 from services.replay.dialects.base import Session, Shift
 from services.replay.dialects.binance import server_shutdown
@@ -36,7 +37,7 @@ SNAPSHOT = {"coinbase-exchange": 1, "coinbase": 100, "kraken": 50, "binance": 0}
 
 def trade(number: int, product: str = "BTC-USD") -> ExchangeTrade:
     price = Decimal(50_000) + Decimal(number) / 100
-    side = "BUY" if number % 3 else "SELL"
+    side: Side = "BUY" if number % 3 else "SELL"
     return ExchangeTrade(product, number, price, Decimal("0.00000001") * number, side, NOW_NS + number * NS_PER_MS)
 
 
@@ -144,7 +145,7 @@ def test_a_stream_of_an_unknown_symbol_is_acknowledged_by_binance() -> None:
 def history(protocol: str, market: Market, product: str, first: int, last: int) -> tuple[list[tuple[object, ...]], int]:
     """What the real adapter gets by following its own pages; and how many they were."""
     dialect, venue = dialect_of(protocol), registry.load(protocol)([product])
-    request = venue.history_request(
+    request: HistoryRequest | None = venue.history_request(
         product, first, last, before_time_ns=trade(first - 1).time_ns, after_time_ns=trade(last + 1).time_ns
     )
     trades: list[Trade] = []
@@ -310,15 +311,13 @@ def test_a_shift_moves_a_frame_and_its_trades_alike(protocol: str) -> None:
             assert again.trades == moved.trades
 
 
+KEYS = ["type", "channel", "channels", "product_ids", "method", "params", "symbol", "name", "id", "data", "events"]
+KEYS += ["trades", "stream", "e", "snapshot", "product_id", "trade_id", "price"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-10, 10) | st.sampled_from(["subscribe", "trade", "BTC-USD", "matches"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
     max_leaves=12,
 )
-KEYS = [
-    "type", "channel", "channels", "product_ids", "method", "params", "symbol", "name", "id", "data", "events", "trades",
-    "stream", "e", "snapshot", "product_id", "trade_id", "price",
-]  # fmt: skip
 
 
 @given(message=JSON, protocol=st.sampled_from(PROTOCOLS))

@@ -1,97 +1,154 @@
-"""The exchange's side of its protocol: text in, text out. A dialect opens no socket and reads no clock.
-
-It is the mirror of ``services.adapters.venues``: what a venue parses, a dialect writes. One object serves one
-connection, with the history that all of them share; REST is answered from the same history.
-"""
+"""What a dialect is: the exchange's half of a protocol. It opens no socket, reads no clock and logs nothing."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import msgspec
 
-from services.replay.history import ExchangeTrade, History
+from services.replay.market import ExchangeTrade, Market
 from services.runtime.clock import NS_PER_S
 
+NS_PER_US = 1_000
+PAGE_MAX = 1000
+"""Trades on one page of every one of these exchanges' histories."""
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """To a GET."""
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a REST request gets."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = {}
+
+
+class Shift(msgspec.Struct, frozen=True):
+    """How far a recording is moved: one constant for its ids, one for its times."""
+
+    numbers: int
+    time_ns: int
+
+    def trade(self, trade: ExchangeTrade) -> ExchangeTrade:
+        return msgspec.structs.replace(trade, number=trade.number + self.numbers, time_ns=trade.time_ns + self.time_ns)
+
+
+class RecordedFrame(msgspec.Struct, frozen=True):
+    """One frame of a recording, understood.
+
+    ``text`` is what goes over the wire as it is; None where each connection needs a frame of its own, made from the
+    trades (Coinbase's ``sequence_num`` counts per connection). ``snapshot``: the trades were history when it was sent.
+    """
+
+    stream: str
+    trades: tuple[ExchangeTrade, ...] = ()
+    snapshot: bool = False
+    text: str | None = None
+
+
+class Session(ABC):
+    """One client's connection. ``streams`` are what it subscribed to, in names of the dialect's own."""
+
+    def __init__(self, market: Market) -> None:
+        self.market = market
+        self.streams: set[str] = set()
+
+    @staticmethod
+    @abstractmethod
+    def trade_stream(product_id: str) -> str:
+        """The name of the stream that carries a product's trades."""
+
+    @abstractmethod
+    def on_text(self, text: str, now_ns: int) -> list[str]:
+        """What the client sent; what it is answered, snapshots included. Never raises for what a client may send."""
+
+    @abstractmethod
+    def encode(self, trades: Sequence[ExchangeTrade], now_ns: int) -> list[str]:
+        """Frames of trades that happened now, all of them subscribed to."""
+
+    def on_open(self, now_ns: int) -> list[str]:
+        """What a client gets unasked."""
+        return []
+
+    def on_beat(self, now_ns: int) -> list[str]:
+        """What is sent every ``Dialect.beat_s``."""
+        return []
+
+    def on_trades(self, trades: Sequence[ExchangeTrade], now_ns: int) -> list[str]:
+        """Frames of those trades that were subscribed to."""
+        wanted = [trade for trade in trades if self.follows(trade.product_id)]
+        return self.encode(wanted, now_ns) if wanted else []
+
+    def on_recorded(self, frame: RecordedFrame, now_ns: int) -> list[str]:
+        """The frame as it is where that was subscribed to, else frames of its trades."""
+        if frame.text is None:
+            return self.on_trades(frame.trades, now_ns)
+        return [frame.text] if frame.stream in self.streams else []
+
+    def follows(self, product_id: str) -> bool:
+        return self.trade_stream(product_id) in self.streams
 
 
 class Dialect(ABC):
-    """One connection. ``subscribed`` holds the wire names of the products whose trades the client has asked for."""
+    """One exchange's protocol."""
 
     name: ClassVar[str]
-    """The venue's name whose other side this is: ``coinbase-exchange``."""
-    time_unit_ns: ClassVar[int]
-    """How finely the exchange gives times; those of its trades are multiples of it."""
-    plays_as_recorded: ClassVar[bool] = False
-    """Whether a recorded frame may be sent again as it is: nothing in it belongs to the connection it came by."""
-    ping_interval_s: ClassVar[float | None] = None
-    """The exchange sends a ping frame this often."""
-
-    def __init__(self, history: History, known: Collection[str] | None) -> None:
-        """``known`` are the wire names of the products there are; None: any name is one."""
-        self.history = history
-        self.known = known
-        self.subscribed: set[str] = set()
-
-    def knows(self, wire_name: str) -> bool:
-        return self.known is None or wire_name in self.known
-
-    @staticmethod
-    @abstractmethod
-    def wire_name(product: str) -> str:
-        """``BTC-USD`` in the exchange's own words."""
-
-    @staticmethod
-    @abstractmethod
-    def read_frame(frame: str) -> list[ExchangeTrade]:
-        """The trades of a frame that the exchange once sent; none where it is another frame, or cannot be read."""
-
-    def on_open(self, now_ns: int) -> list[str]:
-        """What the exchange says first."""
-        return []
+    path: ClassVar[str] = ""
+    """The endpoint's path, as in the exchange's documentation."""
+    time_resolution_ns: ClassVar[int] = NS_PER_US
+    """How fine the times of trades are on the socket."""
+    beat_s: ClassVar[float] = 1.0
+    """Seconds from one heartbeat to the next."""
+    pings: ClassVar[bool] = False
+    """Whether the exchange sends WebSocket pings, one with every beat."""
 
     @abstractmethod
-    def on_message(self, text: str, now_ns: int) -> list[str]:
-        """What answers a client's message: acknowledgements, refusals, snapshots, pongs."""
-
-    def on_tick(self, now_ns: int) -> list[str]:
-        """Called once a second: heartbeats."""
-        return []
+    def session(self, market: Market, path: str) -> Session:
+        """A new connection to ``path`` (with its query)."""
 
     @abstractmethod
-    def trade_frames(self, trades: Sequence[ExchangeTrade], now_ns: int) -> list[str]:
-        """Frames that carry these trades, of products subscribed, oldest first."""
+    def history(self, market: Market, path: str, query: Mapping[str, str]) -> Answer:
+        """Answer a GET."""
 
     @abstractmethod
-    def on_get(self, path: str, query: Mapping[str, str]) -> Answer:
-        """The REST history."""
+    def read(self, text: str) -> RecordedFrame | None:
+        """Understand a frame that the exchange once sent; None for one that is not its market data. Never raises."""
+
+    def shifted(self, frame: RecordedFrame, shift: Shift) -> RecordedFrame:
+        """The frame with its ids and times moved."""
+        trades = tuple(shift.trade(trade) for trade in frame.trades)
+        return msgspec.structs.replace(frame, trades=trades)
 
 
-def encode(message: object) -> str:
+def decode_object(text: str) -> dict[str, Any]:
+    """A JSON object; empty for anything else, which no dialect takes for a message of its own."""
+    try:
+        message = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def strings(value: object) -> list[str]:
+    """The strings of a JSON list; none where it is something else."""
+    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def dumps(message: object) -> str:
     return msgspec.json.encode(message).decode()
 
 
-def time_text(time_ns: int) -> str:
-    """RFC 3339 with the six digits that the exchanges give: ``2026-01-02T03:04:05.678900Z``."""
+def answer(message: object, status: int = 200, headers: dict[str, str] | None = None) -> Answer:
+    return Answer(status, msgspec.json.encode(message), headers or {})
+
+
+def bounded(text: str | None, default: int, highest: int = PAGE_MAX) -> int:
+    """A ``limit`` of a query, kept within 1 to ``highest``. Raises ValueError for what is not a number."""
+    return default if text is None else min(max(int(text), 1), highest)
+
+
+def wire_time(time_ns: int) -> str:
+    """RFC 3339 with six digits, as these exchanges write it: ``2021-04-17T16:43:30.244075Z``."""
     seconds, nanoseconds = divmod(time_ns, NS_PER_S)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
-
-
-def whole(query: Mapping[str, str], name: str, default: int | None = None) -> int | None:
-    """A whole number of a query, or ``default``. Raises ValueError for what is not one."""
-    text = query.get(name)
-    if text is None:
-        return default
-    if not (text.isdecimal() and len(text) < 20):
-        raise ValueError(f"{name} is {text[:50]!r}")
-    return int(text)
+    head = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{head}.{nanoseconds // NS_PER_US:06d}Z"

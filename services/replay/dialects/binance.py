@@ -144,7 +144,9 @@ class Binance(Dialect):
 
     def shifted(self, frame: RecordedFrame, shift: Shift) -> RecordedFrame:
         moved = super().shifted(frame, shift)
-        message = decode_object(frame.text or "")
+        if frame.text is None:
+            return moved
+        message = decode_object(frame.text)
         data = message["data"]
         if data.get("e") == "trade":
             data["t"] += shift.numbers

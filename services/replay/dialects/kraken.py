@@ -116,9 +116,10 @@ class Kraken(Dialect):
             since_ns, count = _nanoseconds(query.get("since", "0")), bounded(query.get("count"), 1000)
         except ValueError:
             return answer({"error": ["EGeneral:Invalid arguments"]})
-        page = market.after(product, since_ns)[:count] if "since" in query else market.newest(product, count)
-        last = str(page[-1].time_ns if page else since_ns)
-        result = {pair_names(product)[0]: [_history_row(trade) for trade in page], "last": last}
+        if "since" not in query and (newest := market.newest(product, count)):
+            since_ns = newest[0].time_ns - 1
+        page, last_ns = market.after(product, since_ns, count)
+        result = {pair_names(product)[0]: [_history_row(trade) for trade in page], "last": str(last_ns)}
         return Answer(200, _numbers.encode({"error": [], "result": result}))
 
     def read(self, text: str) -> RecordedFrame | None:
