@@ -3,6 +3,7 @@
 The servers start when the first test asks, once a session. Each test gets a new database, an empty Valkey, new topics.
 """
 
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Protocol
@@ -22,14 +23,18 @@ class StartService(Protocol):
 
 
 @pytest.fixture(scope="session")
-async def parts(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Parts]:
-    """Kafka, Postgres and Valkey, running."""
-    parts = Parts.in_folder(tmp_path_factory.mktemp("parts"))
-    try:
-        await parts.start()
-        yield parts
-    finally:
-        await parts.stop()
+async def parts() -> AsyncIterator[Parts]:
+    """Kafka, Postgres and Valkey, running.
+
+    Not below pytest's own folder: its next session takes the way in from all users but one, and Postgres is another.
+    """
+    with tempfile.TemporaryDirectory(prefix="tickplane-test-") as folder:
+        parts = Parts.in_folder(Path(folder))
+        try:
+            await parts.start()
+            yield parts
+        finally:
+            await parts.stop()
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ async def _serve(exchange: FakeExchange, recording: Recording, pace: float | Non
             raise ConfigError(f"--port: {error.strerror or error}; choose another") from None
         print(f"{recording.protocol}: {exchange.endpoint}, history {exchange.history_endpoint}", flush=True)
         print(f"{len(recording.frames)} frames of {', '.join(recording.products)}; waiting for a client", flush=True)
-        await _until(stopping, _play(exchange, recording, pace, lead_s), leave)
+        await _until(stopping, _play(exchange, recording, pace, lead_s, leave), leave)
 
 
 async def _until(stopping: asyncio.Event, work: Coroutine[None, None, None], leave: bool) -> None:
@@ -77,12 +77,14 @@ async def _until(stopping: asyncio.Event, work: Coroutine[None, None, None], lea
     await asyncio.gather(player, waiter, return_exceptions=True)
 
 
-async def _play(exchange: FakeExchange, recording: Recording, pace: float | None, lead_s: float) -> None:
+async def _play(exchange: FakeExchange, recording: Recording, pace: float | None, lead_s: float, leave: bool) -> None:
     await exchange.followed()
     await asyncio.sleep(lead_s)
     print("playing", flush=True)
     frames = await play(recording, exchange, pace)
-    print(f"played {frames} frames; the history stays", flush=True)
+    if leave:
+        await exchange.finish()
+    print(f"played {frames} frames", flush=True)
 
 
 def _pace(speed: str) -> float | None:

@@ -71,6 +71,7 @@ class Process:
         """
         assert not self.running, f"{self.name} runs already"
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.tail.clear()
         guarded = [sys.executable, "-I", "-S", guard.__file__, os.getpid(), int(self._orphan_signal), user, *command]
         self._process = await asyncio.create_subprocess_exec(
             *map(str, guarded),

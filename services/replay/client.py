@@ -61,6 +61,8 @@ class Client:
         sent: Callable[[], None],
     ) -> None:
         self.session = session
+        self.ended = asyncio.Event()
+        """Set when the connection is gone."""
         self._connection = connection
         self._clock = clock
         self._queue: deque[_Frame | _Ping | AnyAction] = deque()
@@ -117,6 +119,11 @@ class Client:
     async def drained(self) -> None:
         """Wait until at most half of the queue is taken, or the connection is gone."""
         await self._room.wait()
+
+    def finish(self) -> None:
+        """Close normally, behind everything that waits to be sent."""
+        self._queue.append(Close(1000))
+        self._filled.set()
 
     def abort(self) -> None:
         self._connection.transport.abort()

@@ -181,6 +181,13 @@ class FakeExchange:
         for client in list(self._clients):
             await client.drained()
 
+    async def finish(self) -> None:
+        """Close every connection normally, once everything was sent on it, and wait until they are gone."""
+        for client in self._clients:
+            client.finish()
+        while self._clients:
+            await self._clients[0].ended.wait()
+
     async def subscribed(self, *products: str, timeout_s: float = 10.0) -> None:
         """Wait until somebody is subscribed to each of these products' trades. Raises TimeoutError."""
         async with asyncio.timeout(timeout_s):
@@ -246,6 +253,7 @@ class FakeExchange:
             await client.run(self.dialect, lambda: self._on_heard(client, followed))
         finally:
             self._clients.remove(client)
+            client.ended.set()
 
     def _on_heard(self, client: Client, followed: set[str]) -> None:
         """Count what is new among the products that a client follows."""

@@ -211,7 +211,7 @@ async def test_a_source_that_disagrees_with_the_socket_repairs_nothing(
         feed = await _feed(service, exchange, "coinbase-exchange", BTC)
         await exchange.subscribed(BTC)
         first = exchange.emit(BTC, 100).number
-        _burst(exchange, BTC, 5)
+        await eventually(_has(bootstrap_servers, BTC, first, _burst(exchange, BTC, 5)))
         exchange.inject(Drop(3))
         last = _burst(exchange, BTC, 9)
 
@@ -247,7 +247,7 @@ async def test_a_history_that_is_away_leaves_the_gap_open_and_is_asked_again(
         feed = await _feed(service, exchange, "coinbase-exchange", BTC)
         await exchange.subscribed(BTC)
         first = exchange.emit(BTC, 100).number
-        _burst(exchange, BTC, 3)
+        await eventually(_has(bootstrap_servers, BTC, first, _burst(exchange, BTC, 3)))
         exchange.inject(Drop(3))
         last = _burst(exchange, BTC, 9)
 

@@ -110,8 +110,10 @@ async def test_smoke_passes_and_a_dead_service_is_started_again(run: Run) -> Non
 
 async def test_smoke_fails_when_a_piece_is_broken(run: Run) -> None:
     endpoints = await run.up()
-    psutil.Process(endpoints["pids"]["recorder"][0]).suspend()
+    recorder = psutil.Process(endpoints["pids"]["recorder"][0])
+    recorder.suspend()
     code, said = await run.tool("smoke")
+    recorder.resume()
     assert code == 1
     assert "ok      makes candles" in said
     assert "broken  counts dead letters" in said
@@ -127,7 +129,7 @@ async def test_a_run_that_is_killed_leaves_nothing_behind(run: Run) -> None:
 
 async def test_a_second_run_in_the_same_folder_says_so(run: Run) -> None:
     await eventually((run.folder / ".tickplane" / "lock").exists)
-    await eventually(lambda: (run.folder / ".tickplane" / "data" / "kafka").exists())
+    await eventually((run.folder / ".tickplane" / "data" / "kafka").exists)
     assert await run.tool("up") == (
         2,
         "tickplane: a run is active in .tickplane already: stop it, or set TICKPLANE_FOLDER",

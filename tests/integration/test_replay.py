@@ -395,6 +395,22 @@ async def test_a_recording_is_replayed_by_the_command(name: str, trades: int, st
     assert sorted(heard, key=repr) == sorted(played, key=repr)
 
 
+@pytest.mark.recorded
+async def test_leaving_when_all_is_played_leaves_nothing_unsent() -> None:
+    path = recording_named("kraken/trades_BTC-USD_20190701.csv.gz")
+    process = await start("replay", str(path), "--speed", "max", "--port", "0", "--exit")
+    endpoint = (await line(process, "ws://")).split()[1].rstrip(",")
+    dialect, heard = dialect_of("kraken"), 0
+    async with connect(endpoint, compression=None) as client, asyncio.timeout(30):
+        await client.send('{"method":"subscribe","params":{"channel":"trade","symbol":["BTC/USD"],"snapshot":false}}')
+        async for text in client:
+            frame = dialect.read(str(text))
+            heard += len(frame.trades) if frame else 0
+    assert client.close_code == 1000
+    assert heard == 2672
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
 async def test_the_record_command_stops_cleanly_at_a_signal(tmp_path: Path) -> None:
     path = tmp_path / "kraken.frames.gz"
     async with FakeExchange("kraken", [PRODUCT], settings=SETTINGS) as exchange:
