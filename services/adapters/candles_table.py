@@ -5,9 +5,11 @@ from collections.abc import Iterable
 import asyncpg
 
 from services.adapters.postgres import Connection, sql
+from services.contracts.errors import ConfigError
 from services.contracts.events import Trade
 from services.domain.bars import Key, ProductBars, StoredBar
-from services.domain.candles import Bar
+from services.domain.candles import RESOLUTIONS, Bar, absorb, bar_start
+from services.domain.seen import Seen
 
 _BAR_COLUMNS = (
     "open",
@@ -40,6 +42,36 @@ async def store(connection: Connection, changes: Iterable[tuple[ProductBars, lis
     rows = [_row(product, key, stored) for product, bars in changes for key, stored in bars]
     if rows:
         await connection.execute(sql("candles_store"), *map(list, zip(*rows, strict=True)))
+
+
+async def read(connection: Connection, product: ProductBars, first: int, last: int) -> dict[Key, StoredBar]:
+    """The stored bars that begin in [first, last)."""
+    rows = await connection.fetch(sql("candles_range"), product.exchange, product.product_id, first, last)
+    return {(row["resolution"], row["timestamp"]): stored_bar(row) for row in rows}
+
+
+async def compute(
+    connection: Connection, product: ProductBars, first: int, last: int, seen: Seen | None = None
+) -> dict[Key, Bar]:
+    """The bars of the stored trades of [first, last), which are whole UTC days; of those in ``seen`` where it is given:
+    others have only reached the recorder. Call it inside a transaction.
+
+    Raises ConfigError where ``seen`` cannot tell, since the exchange's ids are not ordered.
+    """
+    fresh: dict[Key, Bar] = {}
+    async for row in connection.cursor(sql("trades_range"), product.exchange, product.product_id, first, last):
+        found = trade(row)
+        if seen is not None:
+            if found.trade_number is None:
+                raise ConfigError(
+                    f"{product.exchange} gives no ordered ids: its bars cannot be rebuilt beside a builder"
+                )
+            if found.trade_number not in seen.numbers:
+                continue
+        for resolution, length in RESOLUTIONS.items():
+            key = (resolution, bar_start(found.time, length))
+            fresh[key] = absorb(fresh.get(key), found)
+    return fresh
 
 
 def trade(row: asyncpg.Record) -> Trade:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -325,7 +325,7 @@ async def read_log_id(bootstrap_servers: str) -> str | None:
 
 async def read_all(
     bootstrap_servers: str, topic: str, *, partitions: Sequence[int] | None = None
-) -> AsyncIterator[ConsumerRecord]:
+) -> AsyncGenerator[ConsumerRecord]:
     """Every record of a topic (or of some of its partitions) up to where it ends now."""
     async with _anonymous_consumer(bootstrap_servers) as consumer:
         numbers = await _partitions_of(consumer, topic)

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterable, Sequence
 
+import asyncpg
 import msgspec
 from aiokafka import ConsumerRecord
 
-from services.adapters import candles_table
+from services.adapters import candles_table, seen_table
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
+from services.contracts.errors import InfraError
 from services.contracts.events import product_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
 from services.domain.bars import INCOMPLETE_MAX, STATE_VERSION, Key, ProductBars, ProductState, StoredBar, candle
+from services.domain.trades import EARLIEST_NS, LATEST_NS
 from services.runtime import logging
 from services.runtime.clock import NS_PER_MS
 from services.runtime.metrics import counter
@@ -36,15 +39,34 @@ class CandleEngine:
         for partition in partitions:
             self._partitions[partition] = {}
         for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
-            product = ProductBars(row["exchange"], row["product_id"], _state(row["state"]))
+            product = await self._product(connection, row)
             self._partitions[row["partition"]][product.exchange, product.product_id] = product
         for row in await connection.fetch(sql("candles_unfinished"), self.group, list(partitions), INCOMPLETE_MAX):
             product = self._partitions[row["partition"]][row["exchange"], row["product_id"]]
             key = (row["resolution"], row["timestamp"])
+            if key in product.bars:
+                continue
             if not row["closed"]:
                 product.provide(key, candles_table.stored_bar(row))
             if not row["complete"] and row["lowest_number"] is not None:
                 product.incomplete[key] = (row["lowest_number"], row["highest_number"])
+
+    async def _product(self, connection: Connection, row: asyncpg.Record) -> ProductBars:
+        """With its stored state; where this version cannot read that, rebuilt from the stored trades."""
+        name = (row["exchange"], row["product_id"])
+        try:
+            state = msgspec.msgpack.decode(row["state"], type=ProductState)
+            if state.version == STATE_VERSION:
+                return ProductBars(*name, state)
+        except msgspec.DecodeError:
+            pass
+        behind = await connection.fetchval(
+            sql("group_is_behind"), Group.RECORDER, self.group, Topic.MARKET_TRADES, row["partition"]
+        )
+        if behind:
+            raise InfraError("postgres", "the recorder is behind: the bars are rebuilt once it has caught up")
+        logging.logger().warning("state_rebuilt", group=self.group, exchange=name[0], product=name[1])
+        return await _rebuilt(connection, *name)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
         counts = Counts(self.group)
@@ -148,8 +170,15 @@ def _count_corrections(changes: Changes) -> None:
                 counter(Metric.CANDLE_CORRECTIONS).labels(product.exchange, key[0]).inc()
 
 
-def _state(raw: bytes) -> ProductState:
-    state = msgspec.msgpack.decode(raw, type=ProductState)
-    if state.version != STATE_VERSION:
-        logging.logger().warning("state_version", found=state.version, known=STATE_VERSION)
-    return state
+async def _rebuilt(connection: Connection, exchange: str, product_id: str) -> ProductBars:
+    """All that the recorder has, folded. What of it the builder has still to read counts as seen: it is in the bars."""
+    nothing = ProductBars(exchange, product_id)
+    fresh = await candles_table.compute(connection, nothing, EARLIEST_NS, LATEST_NS)
+    state = ProductState(
+        seen=await seen_table.seen(connection, exchange, product_id),
+        newest_time=max((bar.last_time for bar in fresh.values()), default=0),
+        last_sequence=await connection.fetchval(sql("candles_newest_sequence"), exchange, product_id),
+    )
+    product = ProductBars(exchange, product_id, state)
+    product.rebuild(fresh, await candles_table.read(connection, product, EARLIEST_NS, LATEST_NS))
+    return product

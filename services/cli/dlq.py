@@ -2,15 +2,16 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.adapters.kafka import Producer, read_all
 from services.cli.settings import CliSettings
+from services.cli.tables import show_table
 from services.contracts.errors import ConfigError
 from services.contracts.events import DeadLetter
 from services.contracts.topics import Topic
@@ -31,7 +32,7 @@ def list_letters(limit: int = typer.Option(50, min=1, max=10_000)) -> None:
         value = letter.original_value[:VALUE_SHOWN_CHARACTERS]
         row = (key, rfc3339(letter.failed_at), letter.error_type, letter.exchange, str(letter.original_size), value)
         table.add_row(*row)
-    Console().print(table)
+    show_table(table)
 
 
 @app.command()
@@ -57,20 +58,22 @@ async def _newest(limit: int) -> list[tuple[str, DeadLetter]]:
 
 
 async def _find(key: str) -> tuple[str, DeadLetter]:
-    async for item in _letters():
-        if item[0] == key:
-            return item
+    async with aclosing(_letters()) as letters:
+        async for item in letters:
+            if item[0] == key:
+                return item
     raise ConfigError(f"there is no dead letter {key!r}; see `tickplane dlq list`")
 
 
-async def _letters() -> AsyncIterator[tuple[str, DeadLetter]]:
+async def _letters() -> AsyncGenerator[tuple[str, DeadLetter]]:
     """Every dead letter, oldest first, a repeat of a key left out."""
     seen = set()
-    async for record in read_all(CliSettings.load().kafka_bootstrap_servers, Topic.MARKET_TRADES_DLQ):
-        key = (record.key or b"").decode()
-        if record.value and key not in seen:
-            seen.add(key)
-            yield key, msgspec.json.decode(record.value, type=DeadLetter)
+    async with aclosing(read_all(CliSettings.load().kafka_bootstrap_servers, Topic.MARKET_TRADES_DLQ)) as records:
+        async for record in records:
+            key = (record.key or b"").decode()
+            if record.value and key not in seen:
+                seen.add(key)
+                yield key, msgspec.json.decode(record.value, type=DeadLetter)
 
 
 async def _replay(key: str) -> None:

@@ -5,12 +5,12 @@ from typing import Literal
 
 import asyncpg
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from services.adapters.kafka import log_bounds, read_log_id
 from services.adapters.postgres import sql
 from services.cli.settings import CliSettings
+from services.cli.tables import show_table
 from services.contracts.errors import ConfigError
 from services.contracts.topics import Group
 
@@ -44,7 +44,7 @@ async def _show(settings: CliSettings, group: Group) -> None:
         state = "" if inside else "another log" if row["log_id"] != log_id else "outside the log"
         cells = (row["topic"], row["partition"], row["next_offset"], begin, end, row["owner_epoch"])
         table.add_row(*map(str, cells), f"{row['updated_at']:%Y-%m-%d %H:%M:%S}", state)
-    Console().print(table)
+    show_table(table)
 
 
 async def _reset(settings: CliSettings, group: Group, to: str, topic: str, partition: int) -> int:

@@ -14,8 +14,8 @@ from services.cli.settings import CliSettings
 from services.contracts.errors import ConfigError
 from services.contracts.events import product_key
 from services.contracts.topics import Group, Topic
-from services.domain.bars import Key, ProductBars, ProductState, StoredBar, candle
-from services.domain.candles import RESOLUTIONS, Bar, absorb, bar_start
+from services.domain.bars import ProductBars, ProductState, candle
+from services.domain.candles import RESOLUTIONS, bar_start
 from services.runtime.clock import SystemClock, parse_rfc3339
 from services.runtime.health import Health
 
@@ -54,12 +54,10 @@ async def _rebuild(settings: CliSettings, exchange: str, product_id: str, first:
         await producer.start()
         async with connection.transaction():
             product = await _take(connection, exchange, product_id)
-            fresh = await _compute(connection, product, first, last)
-            stored = {
-                (row["resolution"], row["timestamp"]): candles_table.stored_bar(row)
-                for row in await connection.fetch(sql("candles_range"), exchange, product_id, first, last)
-            }
-            changes = _differences(product, fresh, stored)
+            fresh = await candles_table.compute(connection, product, first, last, product.state.seen)
+            stored = await candles_table.read(connection, product, first, last)
+            product.rebuild(fresh, stored)
+            changes = product.settle(clock_ns=product.state.newest_time, head=0, grace_ns=0)
             for key, bar in changes:
                 value = msgspec.json.encode(candle(exchange, product_id, key, bar))
                 ack = await producer.send(Topic.CANDLES, product_key(exchange, product_id), value)
@@ -78,39 +76,3 @@ async def _take(connection: Connection, exchange: str, product_id: str) -> Produ
     if row is None:
         raise ConfigError(f"the candle builder knows no product {product_id} of {exchange}; see GET /markets")
     return ProductBars(exchange, product_id, msgspec.msgpack.decode(row["state"], type=ProductState))
-
-
-async def _compute(connection: Connection, product: ProductBars, first: int, last: int) -> dict[Key, Bar]:
-    """From the trades that the builder has folded: those that only the recorder has seen come to it yet."""
-    seen = product.state.seen
-    fresh: dict[Key, Bar] = {}
-    async for row in connection.cursor(sql("trades_range"), product.exchange, product.product_id, first, last):
-        trade = candles_table.trade(row)
-        if trade.trade_number is None:
-            raise ConfigError(
-                f"{product.exchange} gives no ordered ids: its bars cannot be rebuilt beside a running builder"
-            )
-        if trade.trade_number in seen.numbers:
-            for resolution, length in RESOLUTIONS.items():
-                key = (resolution, bar_start(trade.time, length))
-                fresh[key] = absorb(fresh.get(key), trade)
-    return fresh
-
-
-def _differences(
-    product: ProductBars, fresh: dict[Key, Bar], stored: dict[Key, StoredBar]
-) -> list[tuple[Key, StoredBar]]:
-    changes = []
-    for key, bar in sorted(fresh.items()):
-        old = stored.get(key)
-        if old is not None and all(getattr(bar, name) == getattr(old.bar, name) for name in Bar.__slots__):
-            continue
-        product.state.last_sequence += 1
-        complete = (
-            bar.lowest_number is not None
-            and bar.highest_number is not None
-            and product.state.seen.numbers.covers(bar.lowest_number - 1, bar.highest_number + 1)
-        )
-        closed, revision = (old.closed, old.revision + int(old.closed)) if old is not None else (True, 1)
-        changes.append((key, StoredBar(bar, closed, complete, revision, product.state.last_sequence)))
-    return changes

@@ -4,7 +4,7 @@ Between batches only a little is in memory: the newest bars, those not closed, a
 An older bar that a late trade reaches is handed in by the caller (``wanted`` says which, ``provide`` brings them).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -69,6 +69,7 @@ class ProductBars:
     _offset: int = -1
     _newest_stored: int = 0
     _voids_added: bool = False
+    _rebuilt: set[Key] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._newest_stored = self.state.newest_time
@@ -98,8 +99,22 @@ class ProductBars:
                 self.state.seen.numbers.add_run(first, last)
                 self._voids_added = True
 
+    def rebuild(self, fresh: Mapping[Key, Bar], stored: Mapping[Key, StoredBar]) -> int:
+        """Take bars computed anew in place of those stored, at the next ``settle``. Returns how many differ."""
+        for key, bar in fresh.items():
+            old = stored.get(key)
+            if old is None:
+                self.bars[key] = StoredBar(bar)
+            elif bar != old.bar:
+                self.bars[key] = StoredBar(bar, old.closed, False, old.revision, old.sequence)
+            else:
+                continue
+            self._note_span(key, self.bars[key])
+            self._rebuilt.add(key)
+        return len(self._rebuilt)
+
     def touched(self) -> bool:
-        return bool(self._minutes) or self._voids_added
+        return bool(self._minutes) or self._voids_added or bool(self._rebuilt)
 
     def closable(self, clock_ns: int, grace_ns: int) -> bool:
         """Whether the clock alone closes a bar."""
@@ -127,7 +142,7 @@ class ProductBars:
         for start, minute in self._minutes.items():
             changed |= self._merge(start, minute)
         by_record = self._close(self.state.newest_time, grace_ns) | self._complete()
-        by_clock = self._close(clock_ns, grace_ns)
+        by_clock = self._close(clock_ns, grace_ns) | self._rebuilt
         if self._offset < 0 or self._voids_added:
             # No record of this topic caused it: voids come by another one, and a shorter grace by a restart.
             by_record, by_clock = set(), by_clock | by_record
@@ -195,7 +210,7 @@ class ProductBars:
         return key[1] > bar_start(self._newest_stored, RESOLUTIONS[key[0]])
 
     def _end_batch(self, changed: list[tuple[Key, StoredBar]]) -> None:
-        self._minutes, self._offset, self._voids_added = {}, -1, False
+        self._minutes, self._offset, self._voids_added, self._rebuilt = {}, -1, False, set()
         self._newest_stored = self.state.newest_time
         if changed:
             self.state.last_sequence = max(self.state.last_sequence, changed[-1][1].sequence)

@@ -165,7 +165,7 @@ class Repairer:
         counter(Metric.FEED_TRADES_REPAIRED).labels(product.exchange, product.product_id).inc(count)
 
     def _note_voids(self, product: Product, present: set[int], first: int, last: int) -> None:
-        """Ids that the history skips between two that it has do not exist. ``demo`` has no history of its own to skip."""
+        """Ids that the history skips between two that it has do not exist. ``demo`` has no history that could skip."""
         if self._history.venue.history_endpoint is None:
             return
         for low, high in pairwise(sorted(present)):

@@ -72,6 +72,7 @@ class IndicatorEngine:
         self._latest.forget()
 
     async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
+        self.forget()  # what is loaded is all that is owned: nothing folded and not stored may stay beside it
         for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
             product = (row["exchange"], row["product_id"])
             self._products[product] = ProductIndicators(self._plan, _state(row["state"]))

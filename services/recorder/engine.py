@@ -7,6 +7,7 @@ import asyncpg
 import msgspec
 from aiokafka import ConsumerRecord
 
+from services.adapters import candles_table, seen_table
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
@@ -18,6 +19,7 @@ from services.domain import dead_letters, money
 from services.domain.seen import Seen
 from services.recorder.partitions import DAY_NS, DayPartitions
 from services.recorder.rows import TRADE_COLUMNS, copy_line
+from services.runtime import logging
 from services.runtime.clock import Clock, rfc3339
 from services.runtime.metrics import counter
 
@@ -64,7 +66,7 @@ class RecorderEngine:
     async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
         for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
             product = (row["exchange"], row["product_id"])
-            self._products[product] = msgspec.msgpack.decode(row["state"], type=ProductState)
+            self._products[product] = _state(row["state"]) or await _rebuilt(connection, *product)
             self._show(product)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
@@ -183,6 +185,24 @@ class RecorderEngine:
 
 def _order(trade: Trade) -> tuple[int, int]:
     return (trade.time, -1 if trade.trade_number is None else trade.trade_number)
+
+
+def _state(raw: bytes) -> ProductState | None:
+    """The stored state, if this version can read it."""
+    try:
+        state = msgspec.msgpack.decode(raw, type=ProductState)
+    except msgspec.DecodeError:
+        return None
+    return state if state.version == STATE_VERSION else None
+
+
+async def _rebuilt(connection: Connection, exchange: str, product_id: str) -> ProductState:
+    logging.logger().warning("state_rebuilt", group=Group.RECORDER, exchange=exchange, product=product_id)
+    newest = await connection.fetchrow(sql("trade_newest"), exchange, product_id)
+    return ProductState(
+        seen=await seen_table.seen(connection, exchange, product_id),
+        newest=None if newest is None else candles_table.trade(newest),
+    )
 
 
 async def _once(source: bytes):  # type: ignore[no-untyped-def]

@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,15 @@ def alive(endpoints: dict[str, Any]) -> list[int]:
 
 
 @pytest.fixture
-async def run(tmp_path: Path) -> AsyncIterator[Run]:
-    run = Run(tmp_path)
+def folder() -> Iterator[Path]:
+    """Not below pytest's own, for the reason that the fixture ``parts`` gives."""
+    with tempfile.TemporaryDirectory(prefix="tickplane-test-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def run(folder: Path) -> AsyncIterator[Run]:
+    run = Run(folder)
     await run.start("up", "--plain")
     yield run
     await run.process.stop()
@@ -144,25 +152,25 @@ async def failing(run: Run) -> str:
     return run.process.last_words()
 
 
-async def test_a_taken_port_is_one_clear_line(tmp_path: Path) -> None:
+async def test_a_taken_port_is_one_clear_line(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = await failing(Run(tmp_path, TICKPLANE_PORT=port))
+        said = await failing(Run(folder, TICKPLANE_PORT=port))
     assert said == f"tickplane: port {port} is taken: set TICKPLANE_PORT to another, or to 0 for a free one"
 
 
-async def test_too_little_room_is_one_clear_line(tmp_path: Path) -> None:
-    said = await failing(Run(tmp_path, TICKPLANE_DISK_FREE_MIN_MB=1 << 20))
+async def test_too_little_room_is_one_clear_line(folder: Path) -> None:
+    said = await failing(Run(folder, TICKPLANE_DISK_FREE_MIN_MB=1 << 20))
     assert "TICKPLANE_DISK_FREE_MIN_MB is 1048576: make room, or set TICKPLANE_FOLDER" in said
 
 
-async def test_feeds_that_cannot_be_read_are_one_clear_line(tmp_path: Path) -> None:
-    assert (await failing(Run(tmp_path, TICKPLANE_FEEDS="demo:"))).startswith("tickplane: TICKPLANE_FEEDS: cannot read")
+async def test_feeds_that_cannot_be_read_are_one_clear_line(folder: Path) -> None:
+    assert (await failing(Run(folder, TICKPLANE_FEEDS="demo:"))).startswith("tickplane: TICKPLANE_FEEDS: cannot read")
 
 
-async def test_a_setting_that_only_a_service_finds_wrong_ends_the_run(tmp_path: Path) -> None:
+async def test_a_setting_that_only_a_service_finds_wrong_ends_the_run(folder: Path) -> None:
     """It is found after the start, so everything that runs already is stopped, in order, first."""
-    said = await failing(Run(tmp_path, TICKPLANE_INDICATORS="nonsense"))
+    said = await failing(Run(folder, TICKPLANE_INDICATORS="nonsense"))
     assert "TICKPLANE_INDICATORS" in said

@@ -1,17 +1,12 @@
 """The embedded servers themselves: up, down, killed, and up again with what they had."""
 
-import sys
-from pathlib import Path
-
 import asyncpg
 import pytest
 import redis.asyncio as redis
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.contracts.topics import TOPICS
-from services.local.process import Process
 from tests.support.parts import Parts
-from tests.support.polling import eventually
 
 pytestmark = pytest.mark.parts
 
@@ -64,32 +59,3 @@ async def test_valkey_forgets_when_killed(parts: Parts, redis_url: str) -> None:
         await parts.valkey.start()
         await client.connection_pool.disconnect()
         assert await client.get("a") is None
-
-
-JOIN = """
-import asyncio, sys
-from aiokafka import AIOKafkaConsumer
-async def main():
-    consumer = AIOKafkaConsumer("candles", bootstrap_servers=sys.argv[1], group_id="candle_builder")
-    await consumer.start()
-    print("joined", flush=True)
-    await asyncio.sleep(3600)
-asyncio.run(main())
-"""
-
-
-async def test_the_killed_members_of_a_group_are_forgotten(
-    parts: Parts, bootstrap_servers: str, tmp_path: Path
-) -> None:
-    member = Process("member", tmp_path / "member.log")
-    await member.start([sys.executable, "-c", JOIN, bootstrap_servers])
-    await eventually(lambda: "joined" in member.tail)
-    member.kill()
-    await member.wait()
-    await parts.fresh_kafka()
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
-    await admin.start()
-    try:
-        assert await admin.list_consumer_groups() == []
-    finally:
-        await admin.close()

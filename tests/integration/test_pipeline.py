@@ -31,16 +31,16 @@ MINUTE_NS = 60 * NS_PER_S
 KEY = b"test:A-B"
 
 
-def _trade(number: int, *, age_s: float = 0, price: str = "10", product: str = "A-B") -> Trade:
+def trade(number: int, *, age_s: float = 0, price: str = "10", product: str = "A-B") -> Trade:
     time = NOW - int(age_s * NS_PER_S)
     return Trade("test", product, str(number), number, Decimal(price), Decimal("0.5"), "BUY", time, NOW, "live", "test")
 
 
 def _changed(**fields: object) -> bytes:
-    return json.dumps({**json.loads(msgspec.json.encode(_trade(7))), **fields}).encode()
+    return json.dumps({**json.loads(msgspec.json.encode(trade(7))), **fields}).encode()
 
 
-TRUNCATED = msgspec.json.encode(_trade(7))[:-20]
+TRUNCATED = msgspec.json.encode(trade(7))[:-20]
 POISON: dict[str, tuple[bytes | None, bytes | None, str]] = {
     "truncated": (KEY, TRUNCATED, "json"),
     "list": (KEY, b"[1]", "type"),
@@ -78,7 +78,7 @@ def _count(database_url: str, table: str, expected: int) -> Callable[[], Awaitab
     return check
 
 
-async def _send(bootstrap_servers: str, key: bytes | None, value: bytes | None) -> None:
+async def send(bootstrap_servers: str, key: bytes | None, value: bytes | None) -> None:
     async with producer(bootstrap_servers) as client:
         await client.send_and_wait(Topic.MARKET_TRADES, value, key=key)
 
@@ -92,10 +92,10 @@ async def test_poison_is_dead_lettered_and_what_is_behind_it_goes_on(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
     recorder, candles = await service("recorder"), await service("candles")
-    await publish(bootstrap_servers, [_trade(1)])
+    await publish(bootstrap_servers, [trade(1)])
     for key, value, _ in POISON.values():
-        await _send(bootstrap_servers, key, value)
-    await publish(bootstrap_servers, [_trade(2, price="12")])
+        await send(bootstrap_servers, key, value)
+    await publish(bootstrap_servers, [trade(2, price="12")])
 
     await eventually(_count(database_url, "trades", 2))
     await eventually(_count(database_url, "candles WHERE resolution = '1m' AND trade_count = 2", 1))
@@ -128,7 +128,7 @@ async def test_ten_megabytes_are_skipped_and_kept_in_part(
     big = b'{"exchange": "' + bytes(range(97, 123)) * 400_000 + b'"}'
     async with producer(bootstrap_servers, max_request_size=20 << 20, compression_type=None) as client:
         await client.send_and_wait(Topic.MARKET_TRADES, big, key=KEY)
-    await publish(bootstrap_servers, [_trade(1)])
+    await publish(bootstrap_servers, [trade(1)])
     await service("recorder")
     await eventually(_count(database_url, "trades", 1))
     (letter,) = (await _letters(bootstrap_servers)).values()
@@ -139,14 +139,14 @@ async def test_ten_megabytes_are_skipped_and_kept_in_part(
 async def test_a_repeat_after_a_crash_has_the_same_key(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
-    await _send(bootstrap_servers, KEY, TRUNCATED)
+    await send(bootstrap_servers, KEY, TRUNCATED)
     recorder = await service("recorder")
     await eventually(lambda: _letters(bootstrap_servers))
     await recorder.kill()
     await _sql(database_url, "UPDATE positions SET next_offset = 0")
     again = await service("recorder")
     await again.wait_ready()
-    await publish(bootstrap_servers, [_trade(1)])
+    await publish(bootstrap_servers, [trade(1)])
     await eventually(_count(database_url, "trades", 1))
     found = await records(bootstrap_servers, Topic.MARKET_TRADES_DLQ)
     assert len(found) == 2
@@ -158,9 +158,9 @@ async def test_out_of_order_and_late_trades_are_exact(
 ) -> None:
     await service("candles")
     ages = {1: 172_800.0, 2: 700.0, 3: 600.0, 4: 2.0, 5: 0.0}
-    await publish(bootstrap_servers, [_trade(n, age_s=ages[n]) for n in (5, 4)])
+    await publish(bootstrap_servers, [trade(n, age_s=ages[n]) for n in (5, 4)])
     await eventually(_count(database_url, "candles WHERE resolution = '1d'", 1))
-    await publish(bootstrap_servers, [_trade(n, age_s=ages[n], price=str(n)) for n in (3, 1, 2)])
+    await publish(bootstrap_servers, [trade(n, age_s=ages[n], price=str(n)) for n in (3, 1, 2)])
     await eventually(_count(database_url, "candles WHERE resolution = '1d' AND closed", 1))
 
     async def all_counted() -> bool:
@@ -173,7 +173,7 @@ async def test_out_of_order_and_late_trades_are_exact(
 async def test_an_idle_bar_closes_by_the_clock(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
-    await publish(bootstrap_servers, [_trade(1, age_s=61)])
+    await publish(bootstrap_servers, [trade(1, age_s=61)])
     await service("candles", TICKPLANE_GRACE_AFTER_BAR_MS=500)
     await eventually(
         _count(database_url, "candles WHERE resolution = '1m' AND closed AND revision = 1", 1), timeout_s=75
@@ -184,7 +184,7 @@ async def test_the_latest_price_and_gaps_are_shown_and_heal_after_a_flush(
     service: StartService, database_url: str, redis_url: str, bootstrap_servers: str
 ) -> None:
     await service("recorder")
-    await publish(bootstrap_servers, [_trade(2, price="12.50"), _trade(1, price="11", age_s=5)])
+    await publish(bootstrap_servers, [trade(2, price="12.50"), trade(1, price="11", age_s=5)])
     gap = Gap(first=3, last=9, missing=7, status="open", opened_time=NOW)
     state = FeedState("test", "A-B", "test", 2, NOW, NOW, open_gaps=(gap,), written_time=NOW)
     async with producer(bootstrap_servers) as client:
@@ -205,7 +205,7 @@ async def test_trades_beyond_the_retention_are_counted_and_not_stored(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
     recorder = await service("recorder", TICKPLANE_RETENTION_DAYS=30)
-    await publish(bootstrap_servers, [_trade(1, age_s=40 * 86_400), _trade(2, age_s=20 * 86_400)])
+    await publish(bootstrap_servers, [trade(1, age_s=40 * 86_400), trade(2, age_s=20 * 86_400)])
     await eventually(_count(database_url, "trades", 1))
     assert (await recorder.metrics()).total("trades_beyond_retention_total") == 1
 
@@ -218,14 +218,14 @@ async def _outside(consumer: Service) -> bool:
 async def test_a_position_outside_the_log_stops_its_partition_until_it_is_reset(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
-    await publish(bootstrap_servers, [_trade(1)])
+    await publish(bootstrap_servers, [trade(1)])
     first = await service("recorder")
     await eventually(_count(database_url, "trades", 1))
     await first.terminate()
     await _sql(database_url, "UPDATE positions SET next_offset = next_offset + 1000 WHERE topic = 'market_trades'")
     recorder = await service("recorder")
     await eventually(lambda: _outside(recorder))
-    await publish(bootstrap_servers, [_trade(2)])
+    await publish(bootstrap_servers, [trade(2)])
     reset = await service("positions", start=False)
     reset.module = ("services", "positions", "reset", Group.RECORDER, "beginning")
     await reset.start()
@@ -234,7 +234,7 @@ async def test_a_position_outside_the_log_stops_its_partition_until_it_is_reset(
 
 
 async def test_topics_made_anew_are_noticed(service: StartService, database_url: str, bootstrap_servers: str) -> None:
-    await publish(bootstrap_servers, [_trade(1)])
+    await publish(bootstrap_servers, [trade(1)])
     recorder = await service("recorder")
     await eventually(_count(database_url, "trades", 1))
     await recorder.terminate()
@@ -243,7 +243,7 @@ async def test_topics_made_anew_are_noticed(service: StartService, database_url:
     await admin.delete_topics([str(topic) for topic in Topic])
     await admin.close()
     await apply_topics(bootstrap_servers, partitions=PARTITIONS, retention_bytes=RETENTION_BYTES)
-    await publish(bootstrap_servers, [_trade(2)])
+    await publish(bootstrap_servers, [trade(2)])
     await recorder.start()
     await eventually(lambda: _outside(recorder))
     assert (await _sql(database_url, "SELECT count(*) FROM trades"))[0][0] == 1
@@ -254,7 +254,8 @@ async def test_a_stop_loses_and_repeats_nothing(
 ) -> None:
     for start in range(0, 500, 100):
         recorder = await service("recorder")
-        await publish(bootstrap_servers, [_trade(n) for n in range(start + 1, start + 101)])
+        await recorder.wait_ready()
+        await publish(bootstrap_servers, [trade(n) for n in range(start + 1, start + 101)])
         assert await recorder.terminate() == 0
     await service("recorder")
     await eventually(_count(database_url, "trades", 500))

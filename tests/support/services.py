@@ -80,7 +80,7 @@ class Service:
 
     async def metrics(self) -> Scrape:
         async with httpx.AsyncClient() as client:
-            return await scrape(client, self.ops_url)
+            return await scrape(client, f"{self.ops_url}/metrics")
 
     async def terminate(self) -> int:
         """SIGTERM, and the exit code once it ended."""

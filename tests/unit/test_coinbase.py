@@ -163,6 +163,16 @@ def test_a_subscription_without_an_answer_ends_the_session() -> None:
     assert opened().on_tick(NOW_NS + 11 * NS_PER_S) == [Reconnect("subscription_not_answered")]
 
 
+def test_a_product_that_is_passed_over_in_silence_is_rejected_and_the_others_run_on() -> None:
+    """As https://github.com/ccxt/ccxt/issues/22157 shows: the acknowledgement just leaves it out."""
+    venue = opened("ETH-USD", "NOPE-USD")
+    venue.on_frame(coinbase_subscriptions("ETH-USD"), NOW_NS)
+    (action,) = venue.on_tick(NOW_NS + 11 * NS_PER_S)
+    assert isinstance(action, Emit)
+    assert [event.product_id for event in action.events if isinstance(event, Rejected)] == ["NOPE-USD"]
+    assert venue.on_tick(NOW_NS + 30 * NS_PER_S) == []
+
+
 @pytest.mark.parametrize(
     ("bad", "error_type"),
     [

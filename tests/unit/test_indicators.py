@@ -354,3 +354,43 @@ def test_corrections_in_any_order_batches_and_restarts_equal_recomputation(data:
     assert {start: row.close for (_, start), row in store.rows.items()} == {
         START_NS + minute * NS_PER_MINUTE: close for minute, close in closes.items()
     }
+
+
+# ---- crashes
+
+
+def _run(plan: Plan, records: Sequence[Trade | Candle], cuts: Iterable[tuple[int, bool]]) -> list[News]:
+    """Everything told, when the log is cut into batches of these sizes and some of them die before they are stored."""
+    store, product, told = Store(plan), ProductIndicators(plan), list[News]()
+    position, stored = 0, msgspec.msgpack.encode(ProductState())
+    for size, dies in (*cuts, (len(records), False)):
+        for offset, record in enumerate(records[position : position + size], position):
+            if isinstance(record, Trade):
+                product.absorb(record, offset)
+            else:
+                product.absorb_candle(record, offset)
+        rows = dict(store.rows)
+        told += store.settle(product).news
+        if dies:
+            store.rows = rows
+            product = store.restart(msgspec.msgpack.decode(stored, type=ProductState))
+        else:
+            position, stored = min(position + size, len(records)), msgspec.msgpack.encode(product.state)
+    return told
+
+
+@given(st.data())
+def test_what_is_told_is_a_function_of_the_log_however_it_is_cut_and_whatever_dies(data: st.DataObject) -> None:
+    """Readers drop what is not above the highest sequence of its source: so one sequence says one thing only."""
+    plan = Plan([*EVERYTHING, "sma_3@1m", "ema_3@1m", "rsi_2@5m"])
+    steps = st.tuples(st.booleans(), st.integers(1, 30), st.integers(1, 9), st.sampled_from(["1m", "5m"]))
+    records: list[Trade | Candle] = [
+        _trade(number, value, number * 20) if is_trade else _candle(number - number % 5, value, offset, resolution=name)
+        for offset, (is_trade, number, value, name) in enumerate(data.draw(st.lists(steps, min_size=1, max_size=60)))
+    ]
+    one_by_one = _run(plan, records, [(1, False)] * len(records))
+    expected = {(news.source, news.sequence): news for news in one_by_one}
+    told = _run(plan, records, data.draw(st.lists(st.tuples(st.integers(1, 20), st.booleans()), max_size=20)))
+    assert [news for news in told if news != expected[news.source, news.sequence]] == []
+    newest = {news.source: news for news in one_by_one}
+    assert {news.source: news for news in sorted(told, key=lambda news: news.sequence)} == newest

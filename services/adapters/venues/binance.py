@@ -16,7 +16,6 @@ from services.adapters.venues.base import (
     HandOver,
     HistoryPage,
     HistoryRequest,
-    Reconnect,
     Rejected,
     RequestBudget,
     Send,
@@ -149,8 +148,8 @@ class Binance(Venue):
         if now_ns - self._opened_ns >= SESSION_NS:
             self._opened_ns = now_ns
             return [HandOver("session_limit")]
-        if self._subscriber.overdue(now_ns):
-            return [Reconnect("subscription_not_answered")]
+        if overdue := self._subscriber.overdue(now_ns):
+            return overdue
         if group := self._subscriber.next_group(now_ns):
             message = self._request("SUBSCRIBE", [f"{_symbol(product).lower()}@trade" for product in group])
             self._asked_id = self._message_id

@@ -15,7 +15,6 @@ from services.adapters.venues.base import (
     Event,
     HistoryPage,
     HistoryRequest,
-    Reconnect,
     Rejected,
     RequestBudget,
     Send,
@@ -96,8 +95,8 @@ class CoinbaseVenue(Venue):
         return [*([Emit(shadowed)] if shadowed else []), *self.on_tick(now_ns)]
 
     def on_tick(self, now_ns: int) -> list[Action]:
-        if self._subscriber.overdue(now_ns):
-            return [Reconnect("subscription_not_answered")]
+        if overdue := self._subscriber.overdue(now_ns):
+            return overdue
         group = self._subscriber.next_group(now_ns)
         return [Send(message) for message in self.subscribe_messages(group)] if group else []
 

@@ -4,7 +4,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from services.adapters.venues.base import Alive, Event, Rejected
+from services.adapters.venues.base import Action, Alive, Emit, Event, Reconnect, Rejected
 
 _PRODUCT = re.compile(r"[\w.]+-[\w.]+")
 
@@ -15,11 +15,12 @@ class Subscriber:
     """
 
     def __init__(self, products: Sequence[str], *, group_max: int, interval_ns: int, answer_limit_ns: int) -> None:
-        """``interval_ns`` keeps the exchange's message-rate limit; no answer for ``answer_limit_ns`` is ``overdue``."""
+        """``interval_ns`` keeps the exchange's message-rate limit; ``answer_limit_ns`` is for ``overdue``."""
         self._waiting = deque(tuple(products[at : at + group_max]) for at in range(0, len(products), group_max))
         self._interval_ns = interval_ns
         self._answer_limit_ns = answer_limit_ns
         self._asked_ns: int | None = None
+        self._any_acknowledged = False
         self.asked: tuple[str, ...] = ()
         """The products asked for and not yet answered."""
 
@@ -32,10 +33,19 @@ class Subscriber:
         self._asked_ns = now_ns
         return self.asked
 
-    def overdue(self, now_ns: int) -> bool:
-        return bool(self.asked) and self._asked_ns is not None and now_ns - self._asked_ns > self._answer_limit_ns
+    def overdue(self, now_ns: int) -> list[Action]:
+        """What to do about products that were asked for too long ago. An exchange that acknowledged others passes an
+        unknown one over in silence (https://github.com/ccxt/ccxt/issues/22157); one that never did is not listening.
+        """
+        if not self.asked or self._asked_ns is None or now_ns - self._asked_ns <= self._answer_limit_ns:
+            return []
+        if not self._any_acknowledged:
+            return [Reconnect("subscription_not_answered")]
+        silent, self.asked = self.asked, ()
+        return [Emit([Rejected(product, "the exchange does not acknowledge it") for product in silent])]
 
     def acknowledged(self, products: Collection[str]) -> None:
+        self._any_acknowledged = self._any_acknowledged or bool(products)
         self.asked = tuple(product for product in self.asked if product not in products)
 
     def refused(self, message: str) -> list[Event]:
