@@ -19,7 +19,7 @@ from tests.bench.servers import Servers, servers
 from tests.support.services import Service
 
 BENCH = "consumers"
-QUICK_TRADES = 20_000
+QUICK_TRADES = 200_000
 POLL_S = 0.025
 STALLED_S = 120.0
 RESIDENT_MAX_MB = 120
@@ -121,8 +121,9 @@ def _ends(samples: Sequence[Sample]) -> tuple[Sample, Sample]:
 
 def memory(bench: str, service: str, samples: Sequence[Sample], count: int) -> list[Figure]:
     """The highest resident size over the first half of what there is to fold, and how much higher the second's is."""
-    first = max(sample.resident_mb for sample in samples if sample.folded <= count // 2)
-    second = max(sample.resident_mb for sample in samples if sample.folded > count // 2)
+    half_way = next(index for index, sample in enumerate(samples) if sample.folded >= count // 2)
+    first = max(sample.resident_mb for sample in samples[: half_way + 1])
+    second = max(sample.resident_mb for sample in samples[half_way:])
     half = f"{count // 2:,} trades"
     return [
         Figure(bench, f"{service}: resident after {half}", "MB", first, RESIDENT_MAX_MB, "at most"),

@@ -12,7 +12,7 @@ from tests.bench.report import Figure
 
 BENCH = "flood"
 PRODUCTS = 20
-QUICK_TRADES = 20_000
+QUICK_TRADES = 100_000
 SAMPLE_S = 0.25
 STALLED_S = 120.0
 

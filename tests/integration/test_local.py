@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import psutil
 import pytest
 
 from services.local.ports import LOOPBACK, free_port
 from services.local.process import Process
+from services.replay.exchange import FakeExchange
 from tests.support.polling import eventually
 from tests.support.services import clean_environment
 
@@ -174,3 +176,36 @@ async def test_a_setting_that_only_a_service_finds_wrong_ends_the_run(folder: Pa
     """It is found after the start, so everything that runs already is stopped, in order, first."""
     said = await failing(Run(folder, TICKPLANE_INDICATORS="nonsense"))
     assert "TICKPLANE_INDICATORS" in said
+
+
+async def test_stopped_and_started_while_the_exchange_goes_on_every_trade_is_there(folder: Path) -> None:
+    async with FakeExchange("coinbase-exchange", ["BTC-USD"]) as exchange:
+        run = Run(folder, TICKPLANE_FEEDS=f"coinbase-exchange:BTC-USD@{exchange.endpoint}")
+        await run.start("up", "--plain")
+        await run.up()
+        await exchange.subscribed("BTC-USD")
+        first = exchange.emit("BTC-USD", 100).number
+        await eventually(lambda: stored(run, first, first))
+        assert await run.process.stop() == 0
+
+        last = first
+        for price in range(1_500):
+            last = exchange.emit("BTC-USD", 100 + price).number
+        await run.start("up", "--plain")
+        await run.up()
+        await exchange.subscribed("BTC-USD")
+        last = exchange.emit("BTC-USD", 100).number
+        await eventually(lambda: stored(run, first, last), UP_TIMEOUT_S)
+        assert await run.process.stop() == 0
+
+
+async def stored(run: Run, first: int, last: int) -> bool:
+    """Whether every number from ``first`` to ``last`` is in Postgres, once."""
+    connection = await asyncpg.connect(run.endpoints()["database_url"])
+    try:
+        rows = await connection.fetch(
+            "SELECT trade_number FROM trades WHERE exchange = 'coinbase' ORDER BY trade_number"
+        )
+    finally:
+        await connection.close()
+    return [row["trade_number"] for row in rows] == list(range(first, last + 1))
