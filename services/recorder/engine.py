@@ -58,15 +58,18 @@ class RecorderEngine:
         self._latest = latest
         self._clock = clock
         self._products: dict[Product, ProductState] = {}
+        self._lost: dict[Product, int] = {}
 
     def forget(self) -> None:
         self._products.clear()
+        self._lost.clear()
         self._latest.forget()
 
     async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
         for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
             product = (row["exchange"], row["product_id"])
             self._products[product] = _state(row["state"]) or await _rebuilt(connection, *product)
+            self._lost[product] = self._products[product].seen.numbers.lost
             self._show(product)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
@@ -85,6 +88,7 @@ class RecorderEngine:
             for exchange, count in work.beyond_retention.items():
                 counter(Metric.TRADES_BEYOND_RETENTION).labels(exchange).inc(count)
             for product in work.changed:
+                self._count_lost(product)
                 self._show(product)
             await self._latest.flush()
 
@@ -166,6 +170,12 @@ class RecorderEngine:
             len(state.open_gaps),
             state.written_time,
         )
+
+    def _count_lost(self, product: Product) -> None:
+        """Holes given up since the last batch."""
+        lost = self._products[product].seen.numbers.lost
+        counter(Metric.INTERVALS_LOST).labels(self.group, product[0]).inc(lost - self._lost.get(product, 0))
+        self._lost[product] = lost
 
     def _show(self, product: Product) -> None:
         trade = self._products[product].newest

@@ -18,6 +18,7 @@ from tests.conftest import StartService
 from tests.crash.verdict import caught_up
 from tests.support.log import producer, publish, records, without_repeats
 from tests.support.polling import eventually
+from tests.support.services import Service
 from tests.support.trades import Mix, generate
 
 pytestmark = pytest.mark.parts
@@ -73,6 +74,14 @@ async def _shown(redis_url: str) -> dict[tuple[str, str], Values]:
         (key.split(":")[1], key.split(":")[2]): {n: float(v) for n, v in values.items() if n != "time"}
         for key, values in hashes.items()
     }
+
+
+async def _counts(indicators: Service, expected: dict[str, int], **labels: str) -> bool:
+    """Whether the counters stand there: a batch is counted a moment after it is stored."""
+    metrics = await indicators.metrics()
+    found = {name: metrics.total(name, consumer_group=Group.INDICATORS, **labels) for name in expected}
+    assert found == expected
+    return True
 
 
 def _differences(found: dict[Key, Values], expected: dict[Key, Values]) -> list[str]:
@@ -168,8 +177,7 @@ async def test_poison_on_the_candles_topic_is_counted_and_what_is_behind_it_goes
     await publish(bootstrap_servers, trades)
     await _caught_up(database_url, bootstrap_servers, BOTH)
     await _equal_the_oracles(database_url, bootstrap_servers, trades, PER_BAR)
-    metrics = await indicators.metrics()
-    assert metrics.total("dlq_messages_total", consumer_group=Group.INDICATORS, topic=Topic.CANDLES) == 5
+    await eventually(lambda: _counts(indicators, {"dlq_messages_total": 5}, topic=Topic.CANDLES))
 
 
 async def test_late_trades_and_repeats_are_counted(
@@ -179,7 +187,6 @@ async def test_late_trades_and_repeats_are_counted(
     indicators = await service("indicators")
     await publish(bootstrap_servers, trades)
     await _caught_up(database_url, bootstrap_servers, {Group.INDICATORS})
-    metrics = await indicators.metrics()
     highest: dict[str, int] = {}
     seen: set[tuple[str, str]] = set()
     late = repeated = 0
@@ -191,8 +198,7 @@ async def test_late_trades_and_repeats_are_counted(
         seen.add((trade.product_id, trade.trade_id))
         highest[trade.product_id] = max(trade.trade_number, highest.get(trade.product_id, 0))
     assert (late > 0, repeated > 0) == (True, True)
-    assert metrics.total("late_trades_total", consumer_group=Group.INDICATORS) == late
-    assert metrics.total("messages_repeated_total", consumer_group=Group.INDICATORS) == repeated
+    await eventually(lambda: _counts(indicators, {"late_trades_total": late, "messages_repeated_total": repeated}))
 
 
 @pytest.mark.parametrize("value", ["sma_0", "sma_5,macd", "", "vwap_5m@1m"])
