@@ -86,9 +86,11 @@ async def test_a_death_between_any_two_steps_changes_nothing(
     await last.start()
     await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers), CATCH_UP_S, interval_s=0.5)
     await last.terminate()
-    found = await verdict.candle_differences(database_url, trades) + await verdict.unpublished(
-        database_url, bootstrap_servers
-    )
+    if name == "indicators":
+        found = await verdict.indicator_differences(bootstrap_servers, trades)
+    else:
+        found = await verdict.candle_differences(database_url, trades)
+        found += await verdict.unpublished(database_url, bootstrap_servers)
     assert found == []
 
 
