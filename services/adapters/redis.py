@@ -24,12 +24,12 @@ REWRITE_INTERVAL_S = 30.0
 
 
 def price_key(exchange: str, product_id: str) -> str:
-    """Hash: price, size, side, time, trade_id of the newest trade."""
+    """Hash: price, size, side, time (nanoseconds), trade_id of the newest trade."""
     return f"crypto:{exchange}:{product_id}"
 
 
 def indicator_key(exchange: str, product_id: str) -> str:
-    """Hash: each indicator's name and value, and time."""
+    """Hash: each indicator's name and value, and time (nanoseconds)."""
     return f"indicator:{exchange}:{product_id}"
 
 

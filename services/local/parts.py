@@ -272,7 +272,7 @@ class Kafka(Part):
         log = self.process.log
         if not (self.folder / "data" / "meta.properties").exists():
             cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            format_storage = ("format", "--ignore-formatted", "-t", cluster_id, "-c", properties)
+            format_storage = ("format", "--ignore-formatted", f"--cluster-id={cluster_id}", "-c", properties)
             await self._run_once(*java.command(class_path, java.STORAGE_TOOL, *format_storage, log=log))
         await self.process.start(java.command(class_path, java.BROKER, properties, log=log, train=self._train))
 

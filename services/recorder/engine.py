@@ -20,7 +20,7 @@ from services.domain.seen import Seen
 from services.recorder.partitions import DAY_NS, DayPartitions
 from services.recorder.rows import TRADE_COLUMNS, copy_line
 from services.runtime import logging
-from services.runtime.clock import Clock, rfc3339
+from services.runtime.clock import Clock
 from services.runtime.metrics import counter
 
 STATE_VERSION = 1
@@ -187,7 +187,7 @@ class RecorderEngine:
                     "price": money.plain(trade.price),
                     "size": money.plain(trade.size),
                     "side": trade.side,
-                    "time": rfc3339(trade.time),
+                    "time": str(trade.time),
                     "trade_id": trade.trade_id,
                 },
             )

@@ -43,6 +43,7 @@ async def _feed(service: StartService, exchange: FakeExchange, venue: str, *prod
         "TICKPLANE_PRODUCTS": ",".join(products),
         "TICKPLANE_ENDPOINT": exchange.endpoint,
         "TICKPLANE_STATE_INTERVAL_MS": 100,
+        "TICKPLANE_RECONNECT_BACKOFF_MAX_S": 0.5,
     }
     return await service("feed", **{**settings, **env})
 

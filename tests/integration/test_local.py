@@ -15,6 +15,7 @@ import asyncpg
 import httpx
 import psutil
 import pytest
+from websockets.asyncio.client import connect
 
 from services.local.ports import LOOPBACK, free_port
 from services.local.process import Process
@@ -116,6 +117,28 @@ async def test_smoke_passes_and_a_dead_service_is_started_again(run: Run) -> Non
     os.kill(before, signal.SIGKILL)
     await eventually(lambda: run.endpoints()["pids"]["candles"] not in ([], [before]))
     assert any("candles: exit code -9" in line for line in run.process.tail)
+
+
+async def test_every_interface_of_a_run_answers(run: Run) -> None:
+    endpoints = await run.up()
+    await eventually(run.candles, UP_TIMEOUT_S)
+    async with httpx.AsyncClient(base_url=endpoints["edge"]) as client:
+
+        async def latest() -> bool:
+            ticker = (await client.get("/v1/ticker", params={"exchange": "demo", "product_id": "BTC-USD"})).json()
+            found = (await client.get("/v1/indicators", params={"exchange": "demo", "product_id": "BTC-USD"})).json()
+            return "price" in json.dumps(ticker) and "ema_12" in json.dumps(found)
+
+        await eventually(latest)
+        markets = (await client.get("/markets")).json()
+        for path in ("/v1/trades?product_id=BTC-USD&exchange=demo", "/v1/gaps", "/v1/status", "/health", "/ready", "/"):
+            assert (await client.get(path)).status_code == 200, path
+        assert "demo" in json.dumps(markets)
+        assert (await client.get("/metrics")).status_code == 404
+    async with connect(f"{endpoints['edge'].replace('http', 'ws')}/crypto/BTC-USD?exchange=demo") as socket:
+        first, second = json.loads(await socket.recv()), json.loads(await socket.recv())
+    assert {"price", "last_size", "time", "sequence", "ema_12"} <= {*first, *second}
+    assert second["sequence"] != first["sequence"] or second != first
 
 
 async def test_smoke_fails_when_a_piece_is_broken(run: Run) -> None:
