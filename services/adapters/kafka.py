@@ -24,6 +24,8 @@ from services.runtime.serve import Resource
 AWAY: tuple[type[Exception], ...] = (KafkaError, OSError, asyncio.TimeoutError)
 NOT_READY: tuple[type[Exception], ...] = (*AWAY, InfraError)
 
+STOP_PATIENCE_S = 5.0
+"""How long a producer may flush when it is stopped: whoever needs the acks has waited for them before."""
 TOPICS_APPEAR_S = 30.0
 """How long topics just made may take to be known everywhere."""
 
@@ -61,7 +63,8 @@ class Producer(Resource):
 
     async def stop(self) -> None:
         if self._producer is not None:
-            await self._producer.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._producer.stop(), STOP_PATIENCE_S)
             self._producer = None
 
     async def send(
@@ -182,7 +185,7 @@ class Reader:
     async def _assign(self, consumer: AIOKafkaConsumer) -> None:
         partitions = []
         for topic in self._topics:
-            numbers = await _partitions_of(consumer, topic)
+            numbers = await partitions_of(consumer, topic)
             partitions += [TopicPartition(topic, number) for number in numbers]
         consumer.assign(partitions)
         beginnings = await consumer.beginning_offsets(partitions)
@@ -230,7 +233,7 @@ class LogEnds(Resource):
     async def _ask(self) -> Mapping[TopicPartition, int]:
         consumer = await self._connected()
         partitions = [
-            TopicPartition(topic, number) for topic in self._topics for number in await _partitions_of(consumer, topic)
+            TopicPartition(topic, number) for topic in self._topics for number in await partitions_of(consumer, topic)
         ]
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
         return ends
@@ -247,7 +250,8 @@ class LogEnds(Resource):
         return self._consumer
 
 
-async def _partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
+    """The numbers of a topic's partitions, asked of the broker. Raises InfraError where the topic is not there."""
     # The public `partitions_for_topic` answers from memory, and a topic just made is not there yet.
     cluster = await consumer._client.fetch_all_metadata()
     numbers = cluster.partitions_for_topic(topic)
@@ -328,7 +332,7 @@ async def read_all(
 ) -> AsyncGenerator[ConsumerRecord]:
     """Every record of a topic (or of some of its partitions) up to where it ends now."""
     async with _anonymous_consumer(bootstrap_servers) as consumer:
-        numbers = await _partitions_of(consumer, topic)
+        numbers = await partitions_of(consumer, topic)
         wanted = [TopicPartition(topic, number) for number in numbers if partitions is None or number in partitions]
         consumer.assign(wanted)
         ends = await consumer.end_offsets(wanted)
@@ -343,7 +347,7 @@ async def read_all(
 async def log_bounds(bootstrap_servers: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
     """(first offset, end offset) of each (topic, partition)."""
     async with _anonymous_consumer(bootstrap_servers) as consumer:
-        wanted = [TopicPartition(topic, number) for topic in topics for number in await _partitions_of(consumer, topic)]
+        wanted = [TopicPartition(topic, number) for topic in topics for number in await partitions_of(consumer, topic)]
         beginnings, ends = await consumer.beginning_offsets(wanted), await consumer.end_offsets(wanted)
         return {(tp.topic, tp.partition): (beginnings[tp], ends[tp]) for tp in wanted}
 

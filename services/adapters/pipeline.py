@@ -23,13 +23,19 @@ from typing import Protocol
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from pydantic import Field
 
 from services.adapters import kafka, postgres
 from services.adapters.kafka import Producer, read_log_id
 from services.adapters.postgres import Connection, Postgres, sql
-from services.contracts.errors import InfraError
+from services.contracts.errors import ConfigError, InfraError
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group
 from services.runtime import logging
@@ -50,6 +56,12 @@ LOSSES_MAX = 3
 """Rolled-back commits in a row, without a rebalance between, after which the process gives up (exit 1)."""
 SILENT_BROKER_S = 5.0
 """No answer from the broker on any partition for this long is reported as Kafka being away."""
+ANSWER_PATIENCE_S = 3.0
+"""How long a broker that is asked whether it is there may take."""
+REBALANCE_LOOK_S = 1.0
+"""How long a look may wait beyond its time for a rebalance, before we look whether there is a broker."""
+LEAVE_PATIENCE_S = 5.0
+"""How long leaving the group may take; a broker that hangs finds out by itself."""
 STOPPED_RECHECK_S = 5.0
 """How often a stopped partition looks whether somebody reset its position."""
 LOOK_INTERVAL_MS = 100
@@ -161,6 +173,7 @@ class Pipeline:
         self._outside: dict[TopicPartition, int] = {}
         self._lost: set[int] = set()
         self._recheck_at = 0.0
+        self._ask_at = 0.0
         self._assigned: set[TopicPartition] | None = None
         self._generation = 0
         self._losses = 0
@@ -175,6 +188,7 @@ class Pipeline:
             try:
                 await self._session(backoff)
             except BEGIN_AGAIN as error:
+                self._say_away(error)
                 self._log.warning("session_ended", error=str(error), error_type=type(error).__name__)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), backoff.next_s())
@@ -199,23 +213,39 @@ class Pipeline:
         )
         try:
             await consumer.start()
+            await self._check_partitions(consumer)
             consumer.subscribe([str(topic) for topic in self._engine.topics], listener=_Listener(self))
             while not self._stopping.is_set():
                 await self._turn(consumer)
                 backoff.reset()
         finally:
             self._forget()
-            await consumer.stop()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(consumer.stop(), LEAVE_PATIENCE_S)
+
+    async def _check_partitions(self, consumer: AIOKafkaConsumer) -> None:
+        """A number other than the topics' own would make good records look misplaced. Raises ConfigError."""
+        for topic in self._engine.topics:
+            found = len(await kafka.partitions_of(consumer, topic))
+            if found != self._settings.partitions:
+                raise ConfigError(f"TICKPLANE_PARTITIONS is {self._settings.partitions}, but {topic} has {found}")
+
+    def _say_away(self, error: Exception) -> None:
+        """In ``/ready``. What talks to Kafka here raises InfraError or Kafka's own errors."""
+        if isinstance(error, postgres.AWAY):
+            self._database.report(error)
+        elif isinstance(error, KafkaError) or (isinstance(error, InfraError) and error.dependency == "kafka"):
+            self._producer.report(error)
 
     async def _turn(self, consumer: AIOKafkaConsumer) -> None:
-        if self._assigned is not None:
+        async with self._in_hand:
             await self._take(consumer)
         generation = self._generation
         batch = await self._collect(consumer)
         async with self._in_hand:
             if generation == self._generation and self._owned:
                 await self._process(consumer, batch)
-        self._report(consumer)
+        await self._report(consumer)
         if (self._outside or self._lost) and not self._stopping.is_set():
             await self._recheck()
 
@@ -236,6 +266,7 @@ class Pipeline:
         if not partitions:
             return
         ordered = sorted(partitions)
+        self._forget()
         beginnings = await consumer.beginning_offsets(ordered)
         ends = await consumer.end_offsets(ordered)
         async with self._database.pool.acquire() as connection, connection.transaction():
@@ -323,10 +354,11 @@ class Pipeline:
         self, consumer: AIOKafkaConsumer, timeout_ms: int, room: int
     ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
         try:
-            # During a rebalance getmany waits beyond its timeout, so that a stop has to be waited for beside it.
+            # During a rebalance getmany waits beyond its timeout, and for ever while there is no broker.
             fetch = asyncio.ensure_future(consumer.getmany(timeout_ms=timeout_ms, max_records=room))
             stopping = asyncio.ensure_future(self._stopping.wait())
-            await asyncio.wait([fetch, stopping], return_when=asyncio.FIRST_COMPLETED)
+            patience_s = timeout_ms / 1000 + REBALANCE_LOOK_S
+            await asyncio.wait([fetch, stopping], timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if not fetch.done():
                 fetch.cancel()
@@ -375,19 +407,26 @@ class Pipeline:
         await self._commit(consumer, batch)
 
     async def _publish(self, publications: Iterable[Publication]) -> None:
+        """Raises InfraError where Kafka does not acknowledge before a stop: what was sent goes out again."""
         sends = []
         counts: dict[tuple[str, str], int] = {}
         for item in publications:
             sends.append(await self._producer.send(item.topic, item.key, item.value))
             counts[item.exchange, item.topic] = counts.get((item.exchange, item.topic), 0) + 1
-        await self._producer.acknowledged(sends)
+        acks = asyncio.ensure_future(self._producer.acknowledged(sends))
+        while not (await asyncio.wait([acks], timeout=SILENT_BROKER_S))[0]:
+            self._producer.report(TimeoutError(f"no acknowledgement for {SILENT_BROKER_S:.0f} s"))
+            if self._stopping.is_set():
+                acks.cancel()
+                raise InfraError("kafka", "no acknowledgement before the stop")
+        acks.result()
         for (exchange, topic), count in counts.items():
             self._producer.published(exchange, topic, count)
 
     async def _store(self, connection: Connection, batch: Batch, outcome: Outcome) -> None:
         """One transaction. The positions come first: they lock out a newer owner, or tell us of it, before we write."""
-        touched = {tp for tp in self._owned if tp in batch.next_offsets} or set(self._owned)
-        ordered = sorted(touched)
+        # All of them: the clock, or the other input, may have changed a partition that has no new record.
+        ordered = sorted(self._owned)
         async with connection.transaction():
             advanced = await connection.fetch(
                 sql("position_advance"),
@@ -439,11 +478,15 @@ class Pipeline:
         self._engine.forget()
         for tp in self._outside:
             self._health.forget(f"position:{tp.topic}/{tp.partition}")
+        for tp in (*self._owned, *self._outside):
+            for metric in (Metric.CONSUMER_LAG, Metric.POSITION_OUTSIDE_LOG):
+                with contextlib.suppress(KeyError):
+                    gauge(metric).remove(self._group, tp.topic, str(tp.partition))
         self._owned.clear()
         self._outside.clear()
         self._lost.clear()
 
-    def _report(self, consumer: AIOKafkaConsumer) -> None:
+    async def _report(self, consumer: AIOKafkaConsumer) -> None:
         """Lag of each partition, and whether the broker still answers."""
         newest_answer_ms = 0
         for tp, position in self._owned.items():
@@ -455,10 +498,20 @@ class Pipeline:
                     max(0, highwater - position.next_offset)
                 )
                 newest_answer_ms = max(newest_answer_ms, consumer.last_poll_timestamp(tp))
-        if newest_answer_ms:
-            silent_s = time.time() - newest_answer_ms / 1000
-            up = silent_s < SILENT_BROKER_S
-            self._health.report("kafka", up, "" if up else f"no answer for {silent_s:.0f} s")
+        if time.time() - newest_answer_ms / 1000 < SILENT_BROKER_S:
+            self._producer.report(None)
+        elif time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + SILENT_BROKER_S
+            await self._ask(consumer)
+
+    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
+        """Whether the broker is there, where no fetch tells: who owns no partition has none, nor who waits to join."""
+        try:
+            async with asyncio.timeout(ANSWER_PATIENCE_S):
+                await kafka.partitions_of(consumer, self._engine.topics[0])
+            self._producer.report(None)
+        except kafka.NOT_READY as error:
+            self._producer.report(error)
 
     async def _read_log_id(self) -> str:
         log_id = await read_log_id(self._settings.kafka_bootstrap_servers)

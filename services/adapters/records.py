@@ -2,25 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
-import msgspec
 from aiokafka import ConsumerRecord
+from aiokafka.partitioner import murmur2
 
 from services.contracts.errors import PeerError
 from services.contracts.events import FeedState, Trade
 from services.contracts.metrics import Metric
 from services.contracts.topics import LOG_IDENTITY_KEY, Topic
+from services.domain import feed_states as states
 from services.domain.trades import FUTURE_NS_MAX, decode
 from services.runtime.clock import NS_PER_MS
 from services.runtime.metrics import counter
 
-_decode_feed_state = msgspec.json.Decoder(FeedState).decode
+KEYS_MAX = 10_000
+"""Keys whose partition is remembered: one for every product."""
 
 
 class Counts:
-    """What one batch did, counted once its transaction is committed."""
+    """What one batch did, counted once its transaction is committed. ``partitions`` is how many a topic has."""
 
-    def __init__(self, group: str) -> None:
+    def __init__(self, group: str, partitions: int) -> None:
+        self.partitions = partitions
         self._group = group
         self.folded: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
@@ -48,6 +52,7 @@ def trades(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tuple[
     for record in records:
         try:
             trade = decode(record.key, record.value)
+            check_partition(record, counts.partitions)
             if trade.received_time > record.timestamp * NS_PER_MS + FUTURE_NS_MAX:
                 raise PeerError("received_time", f"the time of receipt {trade.received_time} is after the broker's own")
         except PeerError as error:
@@ -57,12 +62,30 @@ def trades(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tuple[
         yield record.offset, trade
 
 
-def feed_states(records: Iterable[ConsumerRecord]) -> Iterator[FeedState]:
-    """The states in ``feed_state`` records; what is none (the log's identity, a tombstone) is passed over."""
+def feed_states(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[FeedState]:
+    """The state in each good record; what is none (the log's identity, a tombstone) is passed over."""
     for record in records:
         if record.key == LOG_IDENTITY_KEY or not record.value:
             continue
         try:
-            yield _decode_feed_state(record.value)
-        except msgspec.DecodeError:
-            counter(Metric.DLQ_MESSAGES).labels("-", record.topic, "json", "unknown").inc()
+            state = states.decode(record.key, record.value)
+            check_partition(record, counts.partitions)
+        except PeerError as error:
+            counts.refused.append((record, error))
+            continue
+        yield state
+
+
+def check_partition(record: ConsumerRecord, partitions: int) -> None:
+    """Raise PeerError where a record's key belongs in another partition: its product has another owner there."""
+    partition = _partition_of(record.key, partitions)
+    if record.partition != partition:
+        raise PeerError("partition", f"the record is in partition {record.partition}, its key in {partition}")
+
+
+@lru_cache(KEYS_MAX)
+def _partition_of(key: bytes, partitions: int) -> int:
+    """Where Kafka's default partitioner puts a key, in Java as here:
+    https://github.com/aio-libs/aiokafka/blob/master/aiokafka/partitioner.py
+    """
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)

@@ -12,7 +12,8 @@ from services.runtime.serve import run_service, serve
 async def run(settings: CandlesSettings, health: Health) -> None:
     database = Postgres(settings.database_url, settings.database_pool_max, health)
     producer = Producer(settings.kafka_bootstrap_servers, health)
-    pipeline = Pipeline(CandleEngine(settings.grace_after_bar_ms), settings, database, producer, health)
+    engine = CandleEngine(settings.grace_after_bar_ms, settings.partitions)
+    pipeline = Pipeline(engine, settings, database, producer, health)
     await serve(health, settings, [database, producer, pipeline])
 
 

@@ -28,7 +28,8 @@ class CandleEngine:
     group = Group.CANDLES
     topics = (Topic.MARKET_TRADES, Topic.FEED_STATE)
 
-    def __init__(self, grace_after_bar_ms: int) -> None:
+    def __init__(self, grace_after_bar_ms: int, partitions: int) -> None:
+        self._partition_count = partitions
         self._grace_ns = grace_after_bar_ms * NS_PER_MS
         self._partitions: dict[int, dict[Product, ProductBars]] = {}
 
@@ -69,9 +70,9 @@ class CandleEngine:
         return await _rebuilt(connection, *name)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
-        counts = Counts(self.group)
+        counts = Counts(self.group, self._partition_count)
         for partition, topics in batch.records.items():
-            self._absorb_voids(self._partitions[partition], topics.get(Topic.FEED_STATE, ()))
+            self._absorb_voids(self._partitions[partition], topics.get(Topic.FEED_STATE, ()), counts)
             self._absorb_trades(self._partitions[partition], topics.get(Topic.MARKET_TRADES, ()), counts)
         await self._provide(connection)
         changes = self._settle(batch)
@@ -106,8 +107,10 @@ class CandleEngine:
             if not product.absorb(trade, offset):
                 counts.repeated[trade.exchange] += 1
 
-    def _absorb_voids(self, products: dict[Product, ProductBars], records: Iterable[ConsumerRecord]) -> None:
-        for state in feed_states(records):
+    def _absorb_voids(
+        self, products: dict[Product, ProductBars], records: Iterable[ConsumerRecord], counts: Counts
+    ) -> None:
+        for state in feed_states(records, counts):
             if not state.voids:
                 continue
             name = (state.exchange, state.product_id)
@@ -122,6 +125,7 @@ class CandleEngine:
             (product, key)
             for products in self._partitions.values()
             for product in products.values()
+            if product.touched()
             for key in product.wanted()
         ]
         if not wanted:

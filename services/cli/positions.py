@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from services.adapters.kafka import log_bounds, read_log_id
-from services.adapters.postgres import sql
+from services.adapters.postgres import Connection, sql
 from services.cli.settings import CliSettings
 from services.cli.tables import show_table
 from services.contracts.errors import ConfigError
@@ -63,10 +63,19 @@ async def _reset(settings: CliSettings, group: Group, to: str, topic: str, parti
             for row in rows:
                 begin, end = bounds[row["topic"], row["partition"]]
                 offset = begin if to == "beginning" else end
+                if row["log_id"] != log_id and group != Group.RECORDER:
+                    await _forget_sequences(connection, group, row["partition"])
                 await connection.execute(sql("position_reset"), group, row["topic"], row["partition"], offset, log_id)
     finally:
         await connection.close()
     return len(rows)
+
+
+async def _forget_sequences(connection: Connection, group: Group, partition: int) -> None:
+    """The topics were made anew: their offsets begin again, and with them what is numbered by offsets."""
+    if group == Group.CANDLES:
+        await connection.execute(sql("candles_unsequence"), group, partition)
+    await connection.execute(sql("product_states_blank"), group, partition)
 
 
 async def _rows(settings: CliSettings, group: Group) -> list[asyncpg.Record]:

@@ -11,7 +11,7 @@ from services.adapters import candles_table
 from services.adapters.kafka import Producer
 from services.adapters.postgres import Connection, sql
 from services.cli.settings import CliSettings
-from services.contracts.errors import ConfigError
+from services.contracts.errors import ConfigError, InfraError
 from services.contracts.events import product_key
 from services.contracts.topics import Group, Topic
 from services.domain.bars import ProductBars, ProductState, candle
@@ -21,6 +21,7 @@ from services.runtime.health import Health
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 DAY_NS = RESOLUTIONS["1d"]
+RECORDER_PATIENCE_S = 30.0
 
 
 @app.callback()
@@ -54,6 +55,7 @@ async def _rebuild(settings: CliSettings, exchange: str, product_id: str, first:
         await producer.start()
         async with connection.transaction():
             product = await _take(connection, exchange, product_id)
+            await _wait_for_recorder(connection, exchange, product_id)
             fresh = await candles_table.compute(connection, product, first, last, product.state.seen)
             stored = await candles_table.read(connection, product, first, last)
             product.rebuild(fresh, stored)
@@ -69,6 +71,19 @@ async def _rebuild(settings: CliSettings, exchange: str, product_id: str, first:
         await connection.close()
         await producer.stop()
     return len(fresh), len(changes)
+
+
+async def _wait_for_recorder(connection: Connection, exchange: str, product_id: str) -> None:
+    """Until the recorder has stored what the builder has folded: else it would be missing from the bars for good. The
+    builder waits meanwhile, for its position's row is ours."""
+    names = (Group.RECORDER, Group.CANDLES, Topic.MARKET_TRADES)
+    partition = await connection.fetchval(sql("product_partition"), Group.CANDLES, exchange, product_id)
+    try:
+        async with asyncio.timeout(RECORDER_PATIENCE_S):
+            while await connection.fetchval(sql("group_is_behind"), *names, partition):
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        raise InfraError("recorder", "it is behind the candle builder: start it, and try again") from None
 
 
 async def _take(connection: Connection, exchange: str, product_id: str) -> ProductBars:

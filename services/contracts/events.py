@@ -81,8 +81,8 @@ class LogIdentity(msgspec.Struct, frozen=True, gc=False):
 class Candle(msgspec.Struct, frozen=True, gc=False):
     """One bar. ``timestamp`` is its start; ``revision`` is 0 while open, 1 at close, more with each correction.
 
-    ``input_sequence`` rises with the input position that caused the record, per (exchange, product): a reader drops
-    what is not above the highest it has seen.
+    ``input_sequence`` rises with the input position that caused the record: a reader drops what is not above the
+    highest it has seen of the same bar.
     """
 
     exchange: str

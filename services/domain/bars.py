@@ -11,6 +11,7 @@ import msgspec
 
 from services.contracts.events import CLOCK_ORDINAL, Candle, Trade, input_sequence
 from services.domain.candles import NS_PER_MINUTE, RESOLUTIONS, Bar, absorb, bar_start, merge
+from services.domain.intervals import Intervals
 from services.domain.seen import Seen
 
 STATE_VERSION = 1
@@ -34,6 +35,8 @@ class ProductState(msgspec.Struct):
 
     version: int = STATE_VERSION
     seen: Seen = msgspec.field(default_factory=Seen)
+    voids: Intervals = msgspec.field(default_factory=Intervals)
+    """Numbers that do not exist. Apart from ``seen``: should a trade have such a number after all, it counts."""
     newest_time: int = 0
     last_sequence: int = -1
 
@@ -95,8 +98,8 @@ class ProductBars:
     def absorb_voids(self, runs: Iterable[tuple[int, int]]) -> None:
         """These numbers do not exist, by the exchange's own history."""
         for first, last in runs:
-            if not self.state.seen.numbers.covers(first, last):
-                self.state.seen.numbers.add_run(first, last)
+            if not self.state.voids.covers(first, last):
+                self.state.voids.add_run(first, last)
                 self._voids_added = True
 
     def rebuild(self, fresh: Mapping[Key, Bar], stored: Mapping[Key, StoredBar]) -> int:
@@ -197,8 +200,14 @@ class ProductBars:
         return completed
 
     def _completed(self) -> list[Key]:
-        covers = self.state.seen.numbers.covers
-        return [key for key, (lowest, highest) in self.incomplete.items() if covers(lowest - 1, highest + 1)]
+        return [key for key, (lowest, highest) in self.incomplete.items() if self._covers(lowest - 1, highest + 1)]
+
+    def _covers(self, first: int, last: int) -> bool:
+        """Whether each of these numbers was seen or does not exist."""
+        seen, voids = self.state.seen.numbers, self.state.voids
+        return seen.covers(first, last) or (
+            bool(voids.starts) and all(voids.covers(*hole) for hole in seen.missing(first, last))
+        )
 
     def _note_span(self, key: Key, stored: StoredBar) -> None:
         """A bar's span of ids grew: whether it is complete has to be found out again."""

@@ -43,6 +43,9 @@ RSI_FLOOR = 1e-290
 """Averages of unchanged prices are not shrunk below it: their ratio, which is what counts, would be lost to underflow
 (some thousand equal trades do that, and stable coins have them)."""
 
+CANDLES_REMEMBERED = 16
+"""Bars of a resolution whose newest ``input_sequence`` is known."""
+
 Kind = Literal["sma", "ema", "rsi", "vwap"]
 
 _NAME = re.compile(
@@ -281,8 +284,9 @@ class ProductState(msgspec.Struct):
     newest_time: int = 0
     sequence: int = -1
     """Of the newest trade that changed something: the ``input_sequence`` of what is published."""
-    candle_sequence: int = -1
-    """The highest ``input_sequence`` of a candle taken in: candles come again after a crash of their builder."""
+    candle_sequences: dict[str, dict[int, int]] = {}
+    """By resolution and start, the ``input_sequence`` of the newest bars: they come again after a crash of their
+    builder. An older bar that comes again says what it said before."""
 
 
 class Absorbed(Enum):
@@ -427,11 +431,16 @@ class ProductIndicators:
 
     def absorb_candle(self, candle: Candle, offset: int) -> bool:
         """Take in the bar that stands at ``offset``; it counts once it is closed. False for one that came before."""
-        if candle.input_sequence <= self.state.candle_sequence:
-            return False
-        self.state.candle_sequence = candle.input_sequence
         bars = self._bars.get(candle.resolution)
-        if bars is not None and candle.closed:
+        if bars is None:
+            return False
+        known = self.state.candle_sequences.setdefault(candle.resolution, {})
+        if candle.input_sequence <= known.get(candle.timestamp, -1):
+            return False
+        known[candle.timestamp] = candle.input_sequence
+        if len(known) > CANDLES_REMEMBERED:
+            del known[min(known)]
+        if candle.closed:
             bars.note(candle, input_sequence(offset))
         return True
 

@@ -6,6 +6,7 @@ import msgspec
 
 from services.contracts.errors import PeerError
 from services.contracts.events import Trade, product_key
+from services.domain.decoding import decoded
 from services.domain.money import is_amount
 
 EARLIEST_NS = 1_230_768_000_000_000_000
@@ -34,9 +35,7 @@ def check(trade: Trade, *, future_ns: int) -> None:
     ``future_ns`` is how far its time may be after its receipt. There is no lower bound but 2009: repairs, replays and
     late trades are old by nature.
     """
-    names = (trade.exchange, trade.product_id, trade.venue)
-    if names not in _known_names:
-        _learn_names(names)
+    check_names((trade.exchange, trade.product_id, trade.venue))
     _check_values(trade, future_ns)
 
 
@@ -46,21 +45,8 @@ def decode(key: bytes | None, value: bytes | None) -> Trade:
     ``error_type`` is one of a fixed set: ``empty``, ``too_big``, ``utf8``, ``json``, ``type``, ``key`` and those of
     ``check``.
     """
-    if not value:
-        raise PeerError("empty", "the record has no value")
-    if len(value) > VALUE_BYTES_MAX:
-        raise PeerError("too_big", f"the value has {len(value)} bytes, more than {VALUE_BYTES_MAX}")
-    try:
-        trade = _decode(value)
-    except msgspec.ValidationError as error:
-        raise PeerError("type", str(error)) from None
-    except UnicodeDecodeError as error:
-        raise PeerError("utf8", str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise PeerError("json", str(error)) from None
-    names = (trade.exchange, trade.product_id, trade.venue, key)
-    if names not in _known_names:
-        _learn_names(names)
+    trade = decoded(_decode, value, VALUE_BYTES_MAX)
+    check_names((trade.exchange, trade.product_id, trade.venue, key))
     _check_values(trade, FUTURE_NS_MAX)
     return trade
 
@@ -75,40 +61,56 @@ def is_label(name: str) -> bool:
     return len(name) <= TEXT_MAX and _LABEL.fullmatch(name) is not None
 
 
-def _learn_names(names: tuple[str, str, str] | tuple[str, str, str, bytes | None]) -> None:
-    """Look at names in full, once, and remember good ones."""
+def check_key(exchange: str, product_id: str, key: bytes | None) -> None:
+    """Raise PeerError where the names cannot stand in a key, or the record's key is another product's."""
+    _check_product(exchange, product_id)
+    if key != product_key(exchange, product_id):
+        raise PeerError("key", f"the key {short(key)} is not that of {exchange}:{product_id}")
+
+
+def check_names(names: tuple[str, str, str] | tuple[str, str, str, bytes | None]) -> None:
+    """Look at an exchange, a product, a venue and, where there is one, a record's key; remember good ones.
+
+    Raises PeerError: ``exchange``, ``product``, ``venue`` or ``key``.
+    """
+    if names in _known_names:
+        return
     exchange, product_id, venue, *keys = names
-    if not is_label(exchange):
-        raise PeerError("exchange", f"the exchange {_short(exchange)} is not a label such as coinbase")
-    if not is_product(product_id):
-        raise PeerError("product", f"the product {_short(product_id)} is not a name such as BTC-USD")
+    _check_product(exchange, product_id)
     if not is_label(venue):
-        raise PeerError("venue", f"the venue {_short(venue)} is not a name such as kraken")
+        raise PeerError("venue", f"the venue {short(venue)} is not a name such as kraken")
     for key in keys:
-        if key != product_key(exchange, product_id):
-            raise PeerError("key", f"the key {_short(key)} is not that of {exchange}:{product_id}")
+        check_key(exchange, product_id, key)
     if len(_known_names) >= NAMES_MAX:
         _known_names.clear()
     _known_names.add(names)
 
 
+def short(value: object) -> str:
+    """A value as it may stand in a message."""
+    return repr(value)[:TEXT_MAX]
+
+
+def _check_product(exchange: str, product_id: str) -> None:
+    if not is_label(exchange):
+        raise PeerError("exchange", f"the exchange {short(exchange)} is not a label such as coinbase")
+    if not is_product(product_id):
+        raise PeerError("product", f"the product {short(product_id)} is not a name such as BTC-USD")
+
+
 def _check_values(trade: Trade, future_ns: int) -> None:
     time, received_time, number, trade_id = trade.time, trade.received_time, trade.trade_number, trade.trade_id
     if not is_amount(trade.price):
-        raise PeerError("price", f"the price {_short(trade.price)} is not a finite amount above zero")
+        raise PeerError("price", f"the price {short(trade.price)} is not a finite amount above zero")
     if not is_amount(trade.size):
-        raise PeerError("size", f"the size {_short(trade.size)} is not a finite amount above zero")
+        raise PeerError("size", f"the size {short(trade.size)} is not a finite amount above zero")
     if time < EARLIEST_NS:
-        raise PeerError("time_early", f"the time {_short(time)} is before 2009")
+        raise PeerError("time_early", f"the time {short(time)} is before 2009")
     if time > received_time + future_ns:
-        raise PeerError("time_future", f"the time {_short(time)} is after the receipt, {_short(received_time)}")
+        raise PeerError("time_future", f"the time {short(time)} is after the receipt, {short(received_time)}")
     if received_time > LATEST_NS:
-        raise PeerError("received_time", f"the time of receipt {_short(received_time)} is after 2199")
+        raise PeerError("received_time", f"the time of receipt {short(received_time)} is after 2199")
     if number is not None and not 0 <= number <= NUMBER_MAX:
-        raise PeerError("trade_number", f"the trade number {_short(number)} is out of range")
+        raise PeerError("trade_number", f"the trade number {short(number)} is out of range")
     if not trade_id.isprintable() or not 0 < len(trade_id) <= TEXT_MAX:
-        raise PeerError("trade_id", f"the trade id {_short(trade_id)} is not 1 to {TEXT_MAX} printable characters")
-
-
-def _short(value: object) -> str:
-    return repr(value)[:TEXT_MAX]
+        raise PeerError("trade_id", f"the trade id {short(trade_id)} is not 1 to {TEXT_MAX} printable characters")

@@ -29,7 +29,14 @@ async def run(settings: FeedSettings, health: Health) -> None:
     products = {name: Product(venue.label, name, venue.name) for name in settings.products}
     producer = Producer(settings.kafka_bootstrap_servers, health)
     publisher = Publisher(producer, venue.label, settings.in_flight_max, clock)
-    states = States(products, publisher, settings.kafka_bootstrap_servers, settings.state_interval_ms, clock)
+    states = States(
+        products,
+        publisher,
+        settings.kafka_bootstrap_servers,
+        settings.partitions,
+        settings.state_interval_ms,
+        clock,
+    )
     future_ns = int(settings.future_limit_s * NS_PER_S)
     intake = Intake(products, publisher, venue.label, venue.name, future_ns, clock)
     feed = Feed(

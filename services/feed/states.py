@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from services.adapters.kafka import read_all
-from services.adapters.records import feed_states
+from services.adapters.records import Counts, feed_states
 from services.contracts.errors import InfraError
 from services.contracts.metrics import Metric
 from services.contracts.topics import Topic
@@ -27,12 +27,14 @@ class States:
         products: Mapping[str, Product],
         publisher: Publisher,
         bootstrap_servers: str,
+        partitions: int,
         interval_ms: int,
         clock: Clock,
     ) -> None:
         self._products = products
         self._publisher = publisher
         self._bootstrap_servers = bootstrap_servers
+        self._partitions = partitions
         self._interval_s = interval_ms / 1000
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -61,10 +63,12 @@ class States:
 
     async def _resume(self) -> None:
         records = [record async for record in read_all(self._bootstrap_servers, Topic.FEED_STATE)]
-        for state in feed_states(records):
+        counts = Counts("feed", self._partitions)
+        for state in feed_states(records, counts):
             product = self._products.get(state.product_id)
             if product is not None and product.exchange == state.exchange:
                 product.resume(state)
+        counts.report()
 
     async def _write(self) -> None:
         """The states as they are now, once all that they speak of is acknowledged."""

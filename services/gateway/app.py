@@ -30,7 +30,7 @@ async def gateway(settings: GatewaySettings, health: Health) -> None:
         lambda spans: start_offsets(spans, settings.dedup_window),
         max_wait_ms=settings.fetch_max_wait_ms,
     )
-    fanout = Fanout(reader, hub, server.deliver, health.clock)
+    fanout = Fanout(reader, hub, server.deliver, health.clock, settings.partitions)
     log_ends = LogEnds(settings.kafka_bootstrap_servers, TOPICS, health)
 
     async def check() -> None:

@@ -45,12 +45,18 @@ class Fanout[S: Hashable](Resource):
     """``start`` returns once the hub has all there was in the log: nobody follows it by then, nothing is delivered."""
 
     def __init__(
-        self, reader: Reader, hub: Hub[S], deliver: Callable[[Iterable[Delivery[S]]], None], clock: Clock
+        self,
+        reader: Reader,
+        hub: Hub[S],
+        deliver: Callable[[Iterable[Delivery[S]]], None],
+        clock: Clock,
+        partitions: int,
     ) -> None:
         self._reader = reader
         self._hub = hub
         self._deliver = deliver
         self._clock = clock
+        self._partitions = partitions
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -88,7 +94,7 @@ class Fanout[S: Hashable](Resource):
 
     async def _absorb(self, records: Sequence[ConsumerRecord]) -> None:
         for begin in range(0, len(records), RECORDS_PER_TURN):
-            counts = Counts(GROUP)
+            counts = Counts(GROUP, self._partitions)
             turn = records[begin : begin + RECORDS_PER_TURN]
             for (topic, partition), group in groupby(turn, key=lambda record: (record.topic, record.partition)):
                 self._absorb_partition(topic, partition, group, counts)
@@ -103,7 +109,7 @@ class Fanout[S: Hashable](Resource):
             for offset, indicators in _indicators(records, counts):
                 self._deliver(self._hub.on_indicators(offset, indicators))
         else:
-            for state in feed_states(records):
+            for state in feed_states(records, counts):
                 self._hub.learn(Product(state.exchange, state.product_id))
 
     def _deliver_trade(self, deliveries: list[Delivery[S]], trade: Trade) -> None:

@@ -17,7 +17,7 @@ async def run(settings: IndicatorsSettings, health: Health) -> None:
     producer = Producer(settings.kafka_bootstrap_servers, health)
     redis = Redis(settings.redis_url, health)
     latest = LatestWriter(redis, Group.INDICATORS, "indicator")
-    engine = IndicatorEngine(Plan(names(settings.indicators)), latest)
+    engine = IndicatorEngine(Plan(names(settings.indicators)), latest, settings.partitions)
     pipeline = Pipeline(engine, settings, database, producer, health)
     await serve(health, settings, [database, producer, redis, latest, pipeline])
 

@@ -9,8 +9,9 @@ from aiokafka import ConsumerRecord
 
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
-from services.adapters.records import Counts, trades
+from services.adapters.records import Counts, check_partition, trades
 from services.adapters.redis import LatestWriter, indicator_key
+from services.contracts.errors import PeerError
 from services.contracts.events import Candle, Indicators, product_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
@@ -23,15 +24,11 @@ from services.domain.indicators import (
     ProductIndicators,
     ProductState,
 )
-from services.domain.money import is_amount
-from services.domain.trades import EARLIEST_NS, LATEST_NS
-from services.indicators import bars_table
+from services.indicators import bars_table, candles
 from services.runtime import logging
 from services.runtime.metrics import counter
 
 Product = tuple[str, str]
-
-_decode_candle = msgspec.json.Decoder(Candle).decode
 
 
 @dataclass
@@ -43,8 +40,6 @@ class _Work:
     """Products with something new in their state, and their partition number."""
     late: Counter[str] = field(default_factory=Counter)
     candles: Counter[str] = field(default_factory=Counter)
-    candles_refused: Counter[str] = field(default_factory=Counter)
-    """By error type."""
     rows: list[tuple[str, str, BarRow]] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
 
@@ -54,17 +49,16 @@ class _Work:
             counter(Metric.LATE_TRADES).labels(group, exchange).inc(count)
         for exchange, count in self.candles.items():
             counter(Metric.MESSAGES_CONSUMED).labels(group, Topic.CANDLES, exchange).inc(count)
-        for error_type, count in self.candles_refused.items():
-            counter(Metric.DLQ_MESSAGES).labels(group, Topic.CANDLES, error_type, "unknown").inc(count)
 
 
 class IndicatorEngine:
     group = Group.INDICATORS
     topics = (Topic.MARKET_TRADES, Topic.CANDLES)
 
-    def __init__(self, plan: Plan, latest: LatestWriter) -> None:
+    def __init__(self, plan: Plan, latest: LatestWriter, partitions: int) -> None:
         self._plan = plan
         self._latest = latest
+        self._partitions = partitions
         self._products: dict[Product, ProductIndicators] = {}
 
     def forget(self) -> None:
@@ -82,7 +76,7 @@ class IndicatorEngine:
         await self._latest.flush()
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
-        work = _Work(Counts(self.group))
+        work = _Work(Counts(self.group, self._partitions))
         for partition, topics in batch.records.items():
             self._absorb_trades(partition, topics.get(Topic.MARKET_TRADES, ()), work)
             self._absorb_candles(partition, topics.get(Topic.CANDLES, ()), work)
@@ -123,7 +117,7 @@ class IndicatorEngine:
                 work.late[trade.exchange] += 1
 
     def _absorb_candles(self, partition: int, records: Iterable[ConsumerRecord], work: _Work) -> None:
-        for offset, candle in _candles(records, work.candles_refused):
+        for offset, candle in _candles(records, work.counts):
             product = (candle.exchange, candle.product_id)
             work.candles[candle.exchange] += 1
             if self._of(product).absorb_candle(candle, offset):
@@ -173,20 +167,16 @@ class IndicatorEngine:
         return found
 
 
-def _candles(records: Iterable[ConsumerRecord], refused: Counter[str]) -> Iterator[tuple[int, Candle]]:
+def _candles(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tuple[int, Candle]]:
     """(offset, candle) of each good record."""
     for record in records:
         try:
-            candle = _decode_candle(record.value or b"")
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            refused["json"] += 1
+            candle = candles.decode(record.key, record.value)
+            check_partition(record, counts.partitions)
+        except PeerError as error:
+            counts.refused.append((record, error))
             continue
-        if record.key != product_key(candle.exchange, candle.product_id):
-            refused["key"] += 1
-        elif not (is_amount(candle.close) and EARLIEST_NS <= candle.timestamp <= LATEST_NS):
-            refused["value"] += 1
-        else:
-            yield record.offset, candle
+        yield record.offset, candle
 
 
 def _publication(product: Product, news: News) -> Publication:

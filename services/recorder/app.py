@@ -18,7 +18,7 @@ async def run(settings: RecorderSettings, health: Health) -> None:
     redis = Redis(settings.redis_url, health)
     latest = LatestWriter(redis, Group.RECORDER, "crypto")
     days = DayPartitions(settings.retention_days, settings.partitions_ahead_days, database, health.clock)
-    engine = RecorderEngine(days, latest, health.clock)
+    engine = RecorderEngine(days, latest, health.clock, settings.partitions)
     pipeline = Pipeline(engine, settings, database, producer, health)
     await serve(health, settings, [database, days, producer, redis, latest, pipeline])
 

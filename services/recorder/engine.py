@@ -53,10 +53,11 @@ class RecorderEngine:
     group = Group.RECORDER
     topics = (Topic.MARKET_TRADES, Topic.FEED_STATE)
 
-    def __init__(self, days: DayPartitions, latest: LatestWriter, clock: Clock) -> None:
+    def __init__(self, days: DayPartitions, latest: LatestWriter, clock: Clock, partitions: int) -> None:
         self._days = days
         self._latest = latest
         self._clock = clock
+        self._partitions = partitions
         self._products: dict[Product, ProductState] = {}
         self._lost: dict[Product, int] = {}
 
@@ -73,10 +74,10 @@ class RecorderEngine:
             self._show(product)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
-        work = _Work(Counts(self.group))
+        work = _Work(Counts(self.group, self._partitions))
         for partition, topics in batch.records.items():
             self._absorb(partition, topics.get(Topic.MARKET_TRADES, ()), work)
-            for state in feed_states(topics.get(Topic.FEED_STATE, ())):
+            for state in feed_states(topics.get(Topic.FEED_STATE, ()), work.counts):
                 work.feeds[state.exchange, state.product_id] = state
         await self._days.make(connection, work.days)
 

@@ -34,7 +34,8 @@ class Health:
             known.detail = detail
 
     def forget(self, dependency: str) -> None:
-        self._dependencies.pop(dependency, None)
+        if self._dependencies.pop(dependency, None) is not None:
+            gauge(Metric.DEPENDENCY_UP).remove(self.service, dependency)
 
     def ready_self(self) -> bool:
         """Started and not draining: what a readiness probe asks, so that a Redis blip does not empty a Service."""

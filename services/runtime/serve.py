@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -49,40 +50,36 @@ async def serve(
     """Run the components of one service, with its ops port around them.
 
     SIGTERM and SIGINT drain: ``/ready`` turns 503, each component's ``stop`` is called, last started first, and all of
-    it has ``grace_s``. Raises what a component raised, or TimeoutError when the grace is over.
+    it has ``grace_s``: what is not over by then is ended, exit 1. Raises what a component raised.
     """
     log = logging.logger()
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
-    started: list[Component] = []
-    runs: list[asyncio.Future[Any]] = []
+    started: list[tuple[Component, asyncio.Task[None]]] = []
     everything: list[Component] = [Ops(health, settings.ops_host, settings.ops_port, status), *components]
     try:
         async with _watch_loop(health.service):
             for component in everything:
                 if not await _unless(stopping, component.start()):
                     break
-                started.append(component)
-                runs.append(asyncio.create_task(component.run(), name=type(component).__name__))
+                started.append((component, asyncio.create_task(component.run(), name=type(component).__name__)))
             else:
                 health.started = True
                 log.info("started")
-            waiter: asyncio.Future[Any] = asyncio.create_task(stopping.wait())
-            while not stopping.is_set():
-                await asyncio.wait([waiter, *runs], return_when=asyncio.FIRST_COMPLETED)
-                for task in [run for run in runs if run.done()]:
-                    runs.remove(task)
-                    task.result()
-            waiter.cancel()
+            await _until_stopped_or_failed(stopping, [run for _, run in started])
     finally:
         health.draining = True
         log.info("stopping")
-        async with asyncio.timeout(settings.grace_s):
-            for component in reversed(started):
-                await component.stop()
-            await asyncio.gather(*runs)
+        try:
+            async with asyncio.timeout(settings.grace_s):
+                await _stop(started)
+        except TimeoutError:
+            # What hangs would hang the loop's own clean-up too. All that is owed to others is in the stores already.
+            log.error("grace_over", grace_s=settings.grace_s)
+            sys.stdout.flush()
+            os._exit(1)
         log.info("stopped")
 
 
@@ -110,6 +107,32 @@ def run_service[S: Settings](
     except Exception as error:
         logging.logger().error("failed", error=str(error), exc_info=True)
         raise SystemExit(1) from None
+
+
+async def _until_stopped_or_failed(stopping: asyncio.Event, runs: list["asyncio.Task[None]"]) -> None:
+    waiter: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
+    running: set[asyncio.Future[Any]] = set(runs)
+    try:
+        while not stopping.is_set():
+            done, _ = await asyncio.wait([waiter, *running], return_when=asyncio.FIRST_COMPLETED)
+            for run in done - {waiter}:
+                running.remove(run)
+                run.result()
+    finally:
+        waiter.cancel()
+
+
+async def _stop(started: list[tuple[Component, "asyncio.Task[None]"]]) -> None:
+    """Last started first, each until its work has ended: what it uses is stopped after it. Raises what ended badly."""
+    failures = []
+    for component, run in reversed(started):
+        ended_before = run.done()
+        await component.stop()
+        await asyncio.wait([run])
+        if not ended_before and (error := run.exception()) is not None:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 async def _unless(stopping: asyncio.Event, work: Awaitable[None]) -> bool:

@@ -19,6 +19,8 @@ from services.replay.market import ExchangeTrade
 from services.replay.settings import ReplaySettings
 
 PROTOCOL = "coinbase"
+TICK_S = 0.001
+"""The event loop's own resolution: a shorter wait would be a busy one, on a core that others need."""
 BURST = 20
 BURSTS_BETWEEN_LOOKS = 50
 HISTORY_TRADES_MAX = 10_000
@@ -44,7 +46,7 @@ async def _steady(exchange: FakeExchange, products: Sequence[str], rate: float) 
         for index in range(made, due):
             exchange.publish([_trade(exchange, products[index % len(products)], index)])
         made = due
-        await asyncio.sleep(0.5 / rate)
+        await asyncio.sleep(TICK_S)
 
 
 async def _flood(exchange: FakeExchange, products: Sequence[str]) -> None:

@@ -24,11 +24,14 @@ def _perhaps_die() -> None:
 
 
 class Whole(Pipeline):
-    """Every protection there: dies between any two steps."""
+    """Every protection there: dies between any two steps, and with a part of a batch published."""
 
     async def _publish(self, publications: list[Publication]) -> None:  # type: ignore[override]
         _perhaps_die()
-        await super()._publish(publications)
+        middle = random.randint(0, len(publications))
+        await super()._publish(publications[:middle])
+        _perhaps_die()
+        await super()._publish(publications[middle:])
         _perhaps_die()
 
     async def _store(self, connection: Connection, batch: Batch, outcome: Outcome) -> None:

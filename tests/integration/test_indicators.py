@@ -31,6 +31,12 @@ SETTINGS: dict[str, Any] = {
     "TICKPLANE_GROUP_INSTANCE_ID": "indicators-0",
 }
 CATCH_UP_S = 60.0
+NEVER_A_BAR = (
+    b'{"exchange":"test","product_id":"P0-USD","resolution":"1m","timestamp":1700000040000000000,"open":"1","high":"1",'
+    b'"low":"1","close":"1","volume":"1","quote_volume":"1","trade_count":1,"first_trade_id":"1","last_trade_id":"1",'
+    b'"closed":true,"complete":true,"revision":1,"input_sequence":9223372036854775808}'
+)
+"""Only its ``input_sequence`` is wrong: one more than the stores have."""
 BOTH: set[str] = {Group.CANDLES, Group.INDICATORS}
 MIX = Mix(products=4, late=0.002)
 
@@ -172,12 +178,12 @@ async def test_poison_on_the_candles_topic_is_counted_and_what_is_behind_it_goes
     indicators = await service("indicators", **SETTINGS)
     await service("candles")
     async with producer(bootstrap_servers) as client:
-        for value in (b"", b"5", b"null", b'{"exchange": "\xff"}', b"[" * 5_000):
+        for value in (b"", b"5", b"null", b'{"exchange": "\xff"}', b"[" * 5_000, NEVER_A_BAR):
             await client.send_and_wait(Topic.CANDLES, value, key=key)
     await publish(bootstrap_servers, trades)
     await _caught_up(database_url, bootstrap_servers, BOTH)
     await _equal_the_oracles(database_url, bootstrap_servers, trades, PER_BAR)
-    await eventually(lambda: _counts(indicators, {"dlq_messages_total": 5}, topic=Topic.CANDLES))
+    await eventually(lambda: _counts(indicators, {"dlq_messages_total": 6}, topic=Topic.CANDLES))
 
 
 async def test_late_trades_and_repeats_are_counted(

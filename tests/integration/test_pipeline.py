@@ -78,9 +78,11 @@ def _count(database_url: str, table: str, expected: int) -> Callable[[], Awaitab
     return check
 
 
-async def send(bootstrap_servers: str, key: bytes | None, value: bytes | None) -> None:
+async def send(
+    bootstrap_servers: str, key: bytes | None, value: bytes | None, topic: Topic = Topic.MARKET_TRADES
+) -> None:
     async with producer(bootstrap_servers) as client:
-        await client.send_and_wait(Topic.MARKET_TRADES, value, key=key)
+        await client.send_and_wait(topic, value, key=key)
 
 
 async def _letters(bootstrap_servers: str) -> dict[str, DeadLetter]:
@@ -110,6 +112,88 @@ async def test_poison_is_dead_lettered_and_what_is_behind_it_goes_on(
     for consumer, group in ((recorder, Group.RECORDER), (candles, Group.CANDLES)):
         refused = (await consumer.metrics()).total("dlq_messages_total", consumer_group=group)
         assert refused == len(POISON), "every group counts what it skips"
+
+
+GAP = Gap(first=3, last=9, missing=7, status="open", opened_time=NOW)
+STATE = FeedState("test", "A-B", "test", 2, NOW, NOW, open_gaps=(GAP,), voids=((3, 4),), written_time=NOW)
+
+
+def _state(**fields: object) -> bytes:
+    return msgspec.json.encode(msgspec.to_builtins(STATE) | fields)
+
+
+def _gap(**fields: object) -> dict[str, object]:
+    return {**msgspec.to_builtins(GAP), **fields}
+
+
+FEED_STATE_POISON: dict[str, tuple[bytes, bytes, str]] = {
+    "truncated": (KEY, _state()[:-20], "json"),
+    "list": (KEY, b"[1]", "type"),
+    "deep": (KEY, b'{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}", "type"),
+    "invalid UTF-8": (KEY, b'{"exchange":"\xff\xfe"}', "utf8"),
+    "number beyond the stores": (KEY, _state(contiguous_number=2**63), "number"),
+    "time beyond the stores": (KEY, _state(last_trade_time=-1), "time"),
+    "void reversed": (KEY, _state(voids=[[9, 3]]), "void"),
+    "void beyond the stores": (KEY, _state(voids=[[0, 2**63]]), "void"),
+    "gap beyond the stores": (KEY, _state(open_gaps=[_gap(last=2**63)]), "gap"),
+    "gap twice": (KEY, _state(open_gaps=[_gap()], closed_gaps=[_gap(status="lost")]), "gap"),
+    "NUL in a reason": (KEY, _state(open_gaps=[_gap(reason="a\x00b")]), "gap"),
+    "NUL in the venue": (KEY, _state(venue="a\x00b"), "venue"),
+    "NUL in the product": (b"test:A\x00B", _state(product_id="A\x00B"), "product"),
+    "another product's key": (b"test:C-D", _state(), "key"),
+    "a long word": (KEY, _state(open_gaps=[_gap(status="x" * 900_000)]), "type"),
+}
+
+
+async def test_poison_in_feed_state_is_dead_lettered_and_what_is_behind_it_goes_on(
+    service: StartService, database_url: str, bootstrap_servers: str
+) -> None:
+    recorder, candles = await service("recorder"), await service("candles")
+    await publish(bootstrap_servers, [trade(1), trade(2)])
+    for key, value, _ in FEED_STATE_POISON.values():
+        await send(bootstrap_servers, key, value, Topic.FEED_STATE)
+    await send(bootstrap_servers, KEY, _state(), Topic.FEED_STATE)
+    await eventually(_count(database_url, "gaps WHERE first = 3 AND last = 9", 1))
+    await publish(bootstrap_servers, [trade(5)])
+    await eventually(_count(database_url, "trades", 3))
+    await eventually(_count(database_url, "candles WHERE resolution = '1m' AND trade_count = 3", 1))
+
+    letters = list((await _letters(bootstrap_servers)).values())
+    assert {letter.original_topic for letter in letters} == {Topic.FEED_STATE}
+    assert sorted(x.error_type for x in letters) == sorted(error_type for *_, error_type in FEED_STATE_POISON.values())
+
+    async def both_count() -> bool:
+        for consumer, group in ((recorder, Group.RECORDER), (candles, Group.CANDLES)):
+            metrics = await consumer.metrics()
+            refused = metrics.total("dlq_messages_total", consumer_group=group, topic=Topic.FEED_STATE)
+            assert refused == len(FEED_STATE_POISON)
+        return True
+
+    await eventually(both_count)
+
+
+async def test_a_record_in_another_partition_than_its_keys_is_refused(
+    service: StartService, database_url: str, bootstrap_servers: str
+) -> None:
+    recorder, candles = await service("recorder"), await service("candles")
+    await publish(bootstrap_servers, [trade(1)])
+    await eventually(_count(database_url, "trades", 1))
+    async with producer(bootstrap_servers) as client:
+        home = (await client.send_and_wait(Topic.MARKET_TRADES, msgspec.json.encode(trade(1)), key=KEY)).partition
+        elsewhere = (home + 1) % PARTITIONS
+        for topic, value in ((Topic.MARKET_TRADES, msgspec.json.encode(trade(2))), (Topic.FEED_STATE, _state())):
+            await client.send_and_wait(topic, value, key=KEY, partition=elsewhere)
+
+    async def both_refuse() -> bool:
+        for consumer, group in ((recorder, Group.RECORDER), (candles, Group.CANDLES)):
+            metrics = await consumer.metrics()
+            assert metrics.total("dlq_messages_total", consumer_group=group, error_type="partition") == 2
+        return True
+
+    await eventually(both_refuse)
+    assert await _count(database_url, "trades", 1)()
+    assert await _count(database_url, "gaps", 0)()
+    assert await _count(database_url, f"product_states WHERE partition <> {home}", 0)()
 
 
 def _original(letter: DeadLetter) -> bytes:

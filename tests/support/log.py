@@ -54,7 +54,8 @@ def without_repeats[T: Candle | Indicators](events: Iterable[T]) -> list[T]:
     highest: dict[tuple[str, ...], int] = {}
     kept = []
     for event in events:
-        key = (event.exchange, event.product_id, event.source if isinstance(event, Indicators) else "")
+        part = event.source if isinstance(event, Indicators) else f"{event.resolution}@{event.timestamp}"
+        key = (event.exchange, event.product_id, part)
         if event.input_sequence > highest.get(key, -1):
             highest[key] = event.input_sequence
             kept.append(event)

@@ -295,7 +295,7 @@ def test_open_bars_and_bars_that_came_before_do_not_count() -> None:
     product, store = ProductIndicators(plan), Store(plan)
     assert product.absorb_candle(_candle(0, 10, sequence=5), 50)
     assert product.absorb_candle(_candle(1, 99, sequence=6, closed=False), 51)
-    assert product.absorb_candle(_candle(1, 99, sequence=7, resolution="5m"), 52)
+    assert not product.absorb_candle(_candle(1, 99, sequence=7, resolution="5m"), 52)
     assert not product.absorb_candle(_candle(0, 99, sequence=5), 53)
     assert store.settle(product).news == [News("1m", START_NS, input_sequence(50), {"sma_2@1m": 10})]
 

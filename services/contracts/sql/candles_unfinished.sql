@@ -9,7 +9,7 @@ CROSS JOIN LATERAL (
     UNION
     (
         SELECT * FROM candles
-        WHERE exchange = state.exchange AND product_id = state.product_id AND NOT complete
+        WHERE exchange = state.exchange AND product_id = state.product_id AND NOT complete AND lowest_number IS NOT NULL
         ORDER BY "timestamp" DESC
         LIMIT $3
     )
