@@ -29,7 +29,8 @@ def settings_classes() -> dict[str, type[Settings]]:
 
 def main() -> None:
     try:
-        known = [variable for settings in settings_classes().values() for variable in variables(settings).values()]
+        classes = settings_classes()
+        known = [variable for settings in classes.values() for variable in variables(settings).values()]
         refuse_unknown([*known, *TEST_VARIABLES])
     except ConfigError as error:
         print(f"tickplane: {error}", file=sys.stderr)  # noqa: T201
@@ -38,7 +39,7 @@ def main() -> None:
     if service is not None:
         import_module(f"{service}.app").main()
     else:
-        import_module("services.cli.app").app(prog_name="tickplane")
+        import_module("services.cli.app").app("tickplane", classes)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import typer
@@ -18,6 +19,7 @@ from services.contracts.schema import RECORDS, schema
 from services.domain import money
 from services.local import smoke
 from services.local.app import up
+from services.runtime.settings import Settings
 
 _typer = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
@@ -62,11 +64,14 @@ def topics_apply() -> None:
     print(f"made {', '.join(made)}" if made else "every topic is there")
 
 
-def app(prog_name: str) -> None:
-    """Run one tool. A bad setting exits 2, a dependency that is away 1, each with one line that says so."""
+def app(prog_name: str, settings_classes: Mapping[str, type[Settings]]) -> None:
+    """Run one tool; ``settings_classes`` are those of everything that can be started, by its name.
+
+    A bad setting exits 2, a dependency that is away 1, each with one line that says so.
+    """
     money.trap_inexact()
     try:
-        _typer(prog_name=prog_name)
+        _typer(prog_name=prog_name, obj=settings_classes)
     except ConfigError as error:
         print(f"{prog_name}: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,36 +1,40 @@
 """``tickplane settings``: every setting of every service, from the classes that read them."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 
+from services.cli.tables import show_table
 from services.contracts.errors import ConfigError
-from services.runtime.settings import variables
+from services.runtime.settings import Settings, variables
 
 COLUMNS = ("Variable", "Default", "Bounds", "Read by", "What it is")
 Row = tuple[str, str, str, str, str]
 
 
-def show(markdown: Annotated[bool, typer.Option("--markdown", help="As the README has it.")] = False) -> None:
+def show(
+    context: typer.Context, markdown: Annotated[bool, typer.Option("--markdown", help="As the README has it.")] = False
+) -> None:
     """Every setting, with its default and who reads it."""
+    found = rows(context.obj)
     if markdown:
-        print(as_markdown(rows()))
+        print(as_markdown(found))
         return
     table = Table(*COLUMNS)
-    for row in rows():
+    for row in found:
         table.add_row(*row)
-    Console().print(table)
+    show_table(table)
 
 
-def rows() -> list[Row]:
-    """One row a variable, in the order of their names. Raises ConfigError where two classes disagree about one."""
-    from services.__main__ import settings_classes
+def rows(classes: Mapping[str, type[Settings]]) -> list[Row]:
+    """One row a variable, in the order of their names; ``classes`` by who reads them.
 
-    classes = settings_classes()
+    Raises ConfigError where two classes disagree about a variable.
+    """
     described: dict[str, tuple[str, str, str]] = {}
     readers: dict[str, list[str]] = defaultdict(list)
     for reader, settings in classes.items():
