@@ -133,7 +133,7 @@ class Feed:
         while not (wanted <= session.subscribed or task.done() or asyncio.get_running_loop().time() > deadline):
             await asyncio.sleep(0.05)
         if task.done():
-            self._ended(session, task)
+            self._count_end(task)
             old.hand_over.clear()
             self._session = old
             return old, old_task
@@ -143,16 +143,20 @@ class Feed:
         return session, task
 
     def _ended(self, session: Session, task: "asyncio.Task[None]") -> None:
+        error = self._count_end(task)
+        for product_id in session.subscribed:
+            self._products[product_id].subscribed = False
+        self._intake.measure()
+        self._disconnected(str(error))
+
+    def _count_end(self, task: "asyncio.Task[None]") -> SessionEnded:
         error = task.exception()
         if not isinstance(error, SessionEnded):
             raise error or RuntimeError("a session ended without a reason")
         self.reconnects += 1
         counter(Metric.FEED_RECONNECTS).labels(*self._labels, error.reason).inc()
         self._log.warning("session_ended", reason=error.reason, detail=str(error))
-        for product_id in session.subscribed:
-            self._products[product_id].subscribed = False
-        self._intake.measure()
-        self._disconnected(str(error))
+        return error
 
     def _disconnected(self, why: str) -> None:
         self.connected, self.last_end = False, why

@@ -107,6 +107,7 @@ async def test_killed_while_the_exchange_goes_on_every_id_is_there(
         await eventually(_has(bootstrap_servers, BTC, first, _burst(exchange, BTC, 30)))
         await eventually(lambda: _states(bootstrap_servers))
         await feed.kill()
+        await eventually(lambda: exchange.open_connections == 0)
         _burst(exchange, BTC, 700)
         await feed.start()
         await exchange.subscribed(BTC)
@@ -122,6 +123,7 @@ async def test_control_without_feed_state_ids_are_missing(service: StartService,
         first = exchange.emit(BTC, 50_000).number
         await eventually(_has(bootstrap_servers, BTC, first, _burst(exchange, BTC, 30)))
         await feed.kill()
+        await eventually(lambda: exchange.open_connections == 0)
         _burst(exchange, BTC, 700)
         await feed.start()
         await exchange.subscribed(BTC)
