@@ -28,7 +28,7 @@ async def parts() -> AsyncIterator[Parts]:
 
     Not below pytest's own folder: its next session takes the way in from all users but one, and Postgres is another.
     """
-    with tempfile.TemporaryDirectory(prefix="tickplane-test-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tickplane-test-", ignore_cleanup_errors=True) as folder:
         parts = Parts.in_folder(Path(folder))
         try:
             await parts.start()

@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -68,6 +69,10 @@ def _has(bootstrap_servers: str, product: str, first: int, last: int) -> Callabl
         return True
 
     return check
+
+
+def _connected_since(exchange: FakeExchange, connections: int) -> bool:
+    return exchange.counters.connections > connections
 
 
 def _burst(exchange: FakeExchange, product: str, count: int) -> int:
@@ -140,9 +145,10 @@ async def test_twenty_forced_reconnects_with_snapshots(service: StartService, bo
         first = last = exchange.emit(BTC, 50_000).number
         for round_number in range(20):
             last = _burst(exchange, BTC, 7)
+            connections = exchange.counters.connections
             exchange.inject(Close(1000) if round_number % 2 else Reset())
-            await eventually(lambda: exchange.open_connections == 0)
             last = _burst(exchange, BTC, 5)
+            await eventually(partial(_connected_since, exchange, connections))
             await exchange.subscribed(BTC, timeout_s=45)
         await eventually(_has(bootstrap_servers, BTC, first, last), timeout_s=60)
         assert await feed.terminate() == 0

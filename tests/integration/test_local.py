@@ -8,6 +8,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def alive(endpoints: dict[str, Any]) -> list[int]:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Not below pytest's own, for the reason that the fixture ``parts`` gives."""
-    with tempfile.TemporaryDirectory(prefix="tickplane-test-") as name:
+    with tempfile.TemporaryDirectory(prefix="tickplane-test-", ignore_cleanup_errors=True) as name:
         yield Path(name)
 
 
@@ -131,14 +132,19 @@ async def test_every_interface_of_a_run_answers(run: Run) -> None:
 
         await eventually(latest)
         markets = (await client.get("/markets")).json()
-        for path in ("/v1/trades?product_id=BTC-USD&exchange=demo", "/v1/gaps", "/v1/status", "/health", "/ready", "/"):
+        for path in ("/v1/trades?product_id=BTC-USD&exchange=demo", "/v1/gaps", "/v1/status", "/health", "/"):
             assert (await client.get(path)).status_code == 200, path
+        await eventually(lambda: answers(client, "/ready"))
         assert "demo" in json.dumps(markets)
         assert (await client.get("/metrics")).status_code == 404
     async with connect(f"{endpoints['edge'].replace('http', 'ws')}/crypto/BTC-USD?exchange=demo") as socket:
-        first, second = json.loads(await socket.recv()), json.loads(await socket.recv())
-    assert {"price", "last_size", "time", "sequence", "ema_12"} <= {*first, *second}
-    assert second["sequence"] != first["sequence"] or second != first
+        frames = [json.loads(await socket.recv()) for _ in range(10)]
+    assert {"price", "last_size", "time", "sequence", "ema_12"} <= set(frames[-1])
+    assert all(before != after for before, after in pairwise(frames)), "a frame when nothing changed"
+
+
+async def answers(client: httpx.AsyncClient, path: str) -> bool:
+    return (await client.get(path)).status_code == 200
 
 
 async def test_smoke_fails_when_a_piece_is_broken(run: Run) -> None:
