@@ -5,7 +5,6 @@ of every resolution. Merging is associative and goes in log order, so that any c
 same bars.
 """
 
-from collections.abc import Iterable
 from decimal import Decimal
 
 from services.contracts.events import Trade
@@ -134,17 +133,6 @@ def merge(bar: Bar, later: Bar) -> None:
 def bar_start(time: int, resolution_ns: int) -> int:
     """The start of the bar that ``time`` falls in: floored in UTC."""
     return time - time % resolution_ns
-
-
-def aggregate(bars: Iterable[Bar]) -> Bar | None:
-    """One bar of all the trades of several, oldest first."""
-    total: Bar | None = None
-    for bar in bars:
-        if total is None:
-            total = bar.copy()
-        else:
-            merge(total, bar)
-    return total
 
 
 def _either(choose: object, one: int | None, other: int | None) -> int | None:

@@ -6,13 +6,13 @@ import time
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
 from services.contracts.events import Trade, product_key
 from tests.conftest import StartService
 from tests.crash import verdict
+from tests.support.database import fetch
 from tests.support.log import producer, publish
 from tests.support.parts import PARTITIONS, Parts
 from tests.support.polling import eventually
@@ -22,14 +22,6 @@ pytestmark = pytest.mark.parts
 
 STOP_WITHIN_S = 30.0
 """The grace and some room: what hangs is ended when the grace is over."""
-
-
-async def _sql(database_url: str, query: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(database_url)
-    try:
-        return list(await connection.fetch(query, *arguments))
-    finally:
-        await connection.close()
 
 
 def _partition(client: AIOKafkaProducer, product: str) -> int:
@@ -54,17 +46,17 @@ async def test_who_lost_a_partition_closes_no_bar_in_it_by_the_clock(
     candles = await service("candles", TICKPLANE_GRACE_AFTER_BAR_MS=500)
     await candles.wait_ready()
     await publish(bootstrap_servers, [_trade(lost, 1), _trade(busy, 1)])
-    await eventually(lambda: _sql(database_url, "SELECT FROM candles WHERE product_id = $1", lost))
-    await _sql(
+    await eventually(lambda: fetch(database_url, "SELECT FROM candles WHERE product_id = $1", lost))
+    await fetch(
         database_url,
         "UPDATE positions SET owner_epoch = owner_epoch + 1 WHERE consumer_group = 'candle_builder' AND partition = 1",
     )
-    await _sql(database_url, "UPDATE candles SET trade_count = 2 WHERE product_id = $1", lost)
+    await fetch(database_url, "UPDATE candles SET trade_count = 2 WHERE product_id = $1", lost)
     for number in range(2, 10):
         await publish(bootstrap_servers, [_trade(busy, number)])
         await asyncio.sleep(0.3)
     assert "ownership_lost" in candles.log.read_text()
-    rows = await _sql(database_url, "SELECT trade_count FROM candles WHERE product_id = $1", lost)
+    rows = await fetch(database_url, "SELECT trade_count FROM candles WHERE product_id = $1", lost)
     assert {row["trade_count"] for row in rows} == {2}, "the old owner wrote over the new one's bar"
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 import msgspec
 import redis.asyncio as redis
 
@@ -13,6 +12,7 @@ from services.contracts.events import Candle, Indicators, Trade
 from services.contracts.topics import Group, Topic
 from services.domain import money
 from tests import oracle
+from tests.support.database import fetch
 from tests.support.log import candles as published_candles
 from tests.support.log import records, without_repeats
 from tests.support.services import Service
@@ -24,17 +24,9 @@ STEPS_FREE = ("closed", "revision")
 RELATIVE = 1e-9
 
 
-async def _fetch(database_url: str, query: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(database_url)
-    try:
-        return list(await connection.fetch(query, *arguments))
-    finally:
-        await connection.close()
-
-
 async def caught_up(database_url: str, bootstrap_servers: str) -> bool:
     """Whether every stored position of ``market_trades`` is at the end of the log, and of ``candles`` behind it."""
-    rows = await _fetch(database_url, "SELECT * FROM positions")
+    rows = await fetch(database_url, "SELECT * FROM positions")
     if not rows:
         return False
     bounds = await log_bounds(bootstrap_servers, sorted({row["topic"] for row in rows}))
@@ -42,7 +34,7 @@ async def caught_up(database_url: str, bootstrap_servers: str) -> bool:
 
 
 async def any_progress(database_url: str, group: Group) -> bool:
-    rows = await _fetch(database_url, "SELECT sum(next_offset) AS sum FROM positions WHERE consumer_group = $1", group)
+    rows = await fetch(database_url, "SELECT sum(next_offset) AS sum FROM positions WHERE consumer_group = $1", group)
     return bool(rows[0]["sum"])
 
 
@@ -57,7 +49,7 @@ async def differences(
     """Everything stored against the oracle, and everything published against what is stored."""
     found = await candle_differences(database_url, trades) + await unpublished(database_url, bootstrap_servers)
     if recorder:
-        rows = await _fetch(database_url, "SELECT * FROM trades")
+        rows = await fetch(database_url, "SELECT * FROM trades")
         found += oracle.compare(map(dict, rows), oracle.trades(trades), TRADE_KEY)
     if indicators:
         found += await indicator_differences(bootstrap_servers, trades)
@@ -65,14 +57,14 @@ async def differences(
 
 
 async def candle_differences(database_url: str, trades: Sequence[Trade]) -> list[str]:
-    rows = await _fetch(database_url, "SELECT * FROM candles")
+    rows = await fetch(database_url, "SELECT * FROM candles")
     return oracle.compare(map(dict, rows), oracle.candles(trades), CANDLE_KEY)
 
 
 async def unpublished(database_url: str, bootstrap_servers: str) -> list[str]:
     """Bars whose newest state on the topic, repeats dropped, is not what is stored."""
     columns = [name for name in Candle.__struct_fields__ if name not in (*STEPS_FREE, "input_sequence")]
-    rows = await _fetch(database_url, "SELECT * FROM candles")
+    rows = await fetch(database_url, "SELECT * FROM candles")
     stored = {tuple(row[name] for name in CANDLE_KEY): {name: row[name] for name in columns} for row in rows}
     topic = await published_candles(bootstrap_servers)
     return oracle.compare(map(msgspec.structs.asdict, topic.values()), stored, CANDLE_KEY)
@@ -96,7 +88,7 @@ async def indicator_differences(bootstrap_servers: str, trades: Sequence[Trade])
 
 
 async def rows_with_revisions(database_url: str) -> list[dict[str, Any]]:
-    rows = await _fetch(database_url, "SELECT * FROM candles ORDER BY exchange, product_id, resolution, timestamp")
+    rows = await fetch(database_url, "SELECT * FROM candles ORDER BY exchange, product_id, resolution, timestamp")
     return [dict(row) for row in rows]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import cast
 
-import asyncpg
 import msgspec
 import pytest
 import redis.asyncio as redis
@@ -19,6 +18,7 @@ from services.contracts.topics import Group, Topic
 from services.domain.dead_letters import VALUE_BYTES_MAX
 from services.runtime.clock import NS_PER_S, SystemClock
 from tests.conftest import StartService
+from tests.support.database import fetch
 from tests.support.log import producer, publish, records
 from tests.support.parts import PARTITIONS, RETENTION_BYTES
 from tests.support.polling import eventually
@@ -63,17 +63,9 @@ POISON: dict[str, tuple[bytes | None, bytes | None, str]] = {
 }
 
 
-async def _sql(database_url: str, query: str, *arguments: object) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(database_url)
-    try:
-        return list(await connection.fetch(query, *arguments))
-    finally:
-        await connection.close()
-
-
 def _count(database_url: str, table: str, expected: int) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
-        return bool((await _sql(database_url, f"SELECT count(*) FROM {table}"))[0][0] == expected)
+        return bool((await fetch(database_url, f"SELECT count(*) FROM {table}"))[0][0] == expected)
 
     return check
 
@@ -227,7 +219,7 @@ async def test_a_repeat_after_a_crash_has_the_same_key(
     recorder = await service("recorder")
     await eventually(lambda: _letters(bootstrap_servers))
     await recorder.kill()
-    await _sql(database_url, "UPDATE positions SET next_offset = 0")
+    await fetch(database_url, "UPDATE positions SET next_offset = 0")
     again = await service("recorder")
     await again.wait_ready()
     await publish(bootstrap_servers, [trade(1)])
@@ -248,7 +240,7 @@ async def test_out_of_order_and_late_trades_are_exact(
     await eventually(_count(database_url, "candles WHERE resolution = '1d' AND closed", 1))
 
     async def all_counted() -> bool:
-        rows = await _sql(database_url, "SELECT resolution, sum(trade_count) AS n FROM candles GROUP BY resolution")
+        rows = await fetch(database_url, "SELECT resolution, sum(trade_count) AS n FROM candles GROUP BY resolution")
         return {row["resolution"]: row["n"] for row in rows} == dict.fromkeys(["1m", "5m", "15m", "1h", "4h", "1d"], 5)
 
     await eventually(all_counted)
@@ -306,7 +298,7 @@ async def test_a_position_outside_the_log_stops_its_partition_until_it_is_reset(
     first = await service("recorder")
     await eventually(_count(database_url, "trades", 1))
     await first.terminate()
-    await _sql(database_url, "UPDATE positions SET next_offset = next_offset + 1000 WHERE topic = 'market_trades'")
+    await fetch(database_url, "UPDATE positions SET next_offset = next_offset + 1000 WHERE topic = 'market_trades'")
     recorder = await service("recorder")
     await eventually(lambda: _outside(recorder))
     await publish(bootstrap_servers, [trade(2)])
@@ -330,7 +322,7 @@ async def test_topics_made_anew_are_noticed(service: StartService, database_url:
     await publish(bootstrap_servers, [trade(2)])
     await recorder.start()
     await eventually(lambda: _outside(recorder))
-    assert (await _sql(database_url, "SELECT count(*) FROM trades"))[0][0] == 1
+    assert (await fetch(database_url, "SELECT count(*) FROM trades"))[0][0] == 1
 
 
 async def test_a_stop_loses_and_repeats_nothing(

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -11,6 +10,7 @@ from services.contracts.topics import Group, Topic
 from tests.conftest import StartService
 from tests.crash import verdict
 from tests.integration.test_pipeline import send, trade
+from tests.support.database import fetch
 from tests.support.log import publish, records
 from tests.support.polling import eventually
 from tests.support.trades import Mix, generate
@@ -27,14 +27,6 @@ async def _tool(service: StartService, *words: str) -> tuple[int, str]:
     await tool.start()
     code = await tool.wait()
     return code, tool.last_output()
-
-
-async def _execute(database_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def test_a_dead_letter_is_listed_shown_and_replayed(
@@ -70,7 +62,7 @@ async def test_candles_are_rebuilt_beside_a_running_builder(
     await service("candles", **FOR_EVER)
     await publish(bootstrap_servers, trades[:3_000])
     await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers))
-    await _execute(
+    await fetch(
         database_url, "UPDATE candles SET high = high + 1, trade_count = 0, volume = 5 WHERE product_id = 'P0-USD'"
     )
     assert await verdict.candle_differences(database_url, trades[:3_000]) != []
@@ -92,7 +84,7 @@ async def test_a_state_that_cannot_be_read_is_rebuilt(
     await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers))
     for consumer in consumers:
         await consumer.terminate()
-    await _execute(database_url, "UPDATE product_states SET state = decode('81a776657273696f6e63', 'hex')")
+    await fetch(database_url, "UPDATE product_states SET state = decode('81a776657273696f6e63', 'hex')")
     for consumer in consumers:
         await consumer.start()
     await publish(bootstrap_servers, trades[1_900:])

@@ -1,6 +1,7 @@
 """Bars: any cut of the log into batches, and any crash between them, gives the same bars."""
 
 import random
+from collections.abc import Iterable
 from decimal import Decimal
 
 import msgspec
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.contracts.events import Trade
 from services.domain.bars import Key, ProductBars, ProductState, StoredBar
-from services.domain.candles import NS_PER_MINUTE, RESOLUTIONS, Bar, absorb, aggregate, bar_start
+from services.domain.candles import NS_PER_MINUTE, RESOLUTIONS, Bar, absorb, bar_start, merge
 
 NOON = 1_767_225_600_000_000_000
 """2026-01-01T00:00:00Z: a whole day."""
@@ -58,6 +59,17 @@ def _copy(stored: StoredBar) -> StoredBar:
     return StoredBar(stored.bar.copy(), stored.closed, stored.complete, stored.revision, stored.sequence)
 
 
+def _aggregate(bars: Iterable[Bar]) -> Bar | None:
+    """One bar of all the trades of several, oldest first."""
+    total: Bar | None = None
+    for bar in bars:
+        if total is None:
+            total = bar.copy()
+        else:
+            merge(total, bar)
+    return total
+
+
 LOGS = st.lists(
     st.tuples(
         st.integers(1, 40),
@@ -97,7 +109,7 @@ def test_longer_bars_are_the_aggregate_of_the_minutes(rows: list[tuple[int, floa
     minutes = {key[1]: stored.bar for key, stored in store.bars.items() if key[0] == "1m"}
     for (resolution, start), stored in store.bars.items():
         inside = [bar for at, bar in sorted(minutes.items()) if bar_start(at, RESOLUTIONS[resolution]) == start]
-        total = aggregate(inside)
+        total = _aggregate(inside)
         assert total is not None
         assert [getattr(total, n) for n in Bar.__slots__] == [getattr(stored.bar, n) for n in Bar.__slots__]
 
