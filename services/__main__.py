@@ -13,12 +13,23 @@ SERVICES = {
     "indicators": "services.indicators",
     "gateway": "services.gateway",
     "api": "services.api",
+    "validator": "services.validator",
+    "orders": "services.orders",
+    "matching": "services.matching",
+    "operator": "market_operator",
 }
 """Each has ``app.main`` and ``settings.SETTINGS``. Everything else is a tool of ``services.cli``."""
 
 OTHER_SETTINGS = ("services.local", "services.cli", "services.replay")
 
-TEST_VARIABLES = ("TICKPLANE_RECORDED",)
+TEST_VARIABLES = (
+    "TICKPLANE_RECORDED",
+    "TICKPLANE_KUBE_TOOLS",
+    "TICKPLANE_KUBE_SCHEMAS",
+    "TICKPLANE_AUDIT_LOG",
+    "TICKPLANE_E2E_IMAGE",
+    "TICKPLANE_E2E_HOST",
+)
 
 
 def settings_classes() -> dict[str, type[Settings]]:

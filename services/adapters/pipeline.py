@@ -11,6 +11,9 @@
 A crash between any two repeats work: what is stored does not change, and what is published again carries the same
 ``input_sequence``, which every reader drops. Partitions with the same number of all the inputs go together (equal
 partition counts and keys, the range assignor), so that one owner has everything of a product.
+
+A pipeline that is given its partition by hand has no group to take it away: whoever took it last is its owner. The one
+before commits nothing more, and waits longer each time before it takes it back.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import asyncpg
+import msgspec
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
@@ -35,9 +39,10 @@ from pydantic import Field
 from services.adapters import kafka, postgres
 from services.adapters.kafka import Producer, read_log_id
 from services.adapters.postgres import Connection, Postgres, sql
-from services.contracts.errors import ConfigError, InfraError
+from services.contracts.errors import ConfigError, InfraError, PeerError
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group
+from services.domain import dead_letters
 from services.runtime import logging
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_MS
@@ -61,15 +66,25 @@ ANSWER_PATIENCE_S = 3.0
 REBALANCE_LOOK_S = 1.0
 """How long a look may wait beyond its time for a rebalance, before we look whether there is a broker."""
 LEAVE_PATIENCE_S = 5.0
-"""How long leaving the group may take; a broker that hangs finds out by itself."""
+"""How long leaving the group, or telling it how far we are, may take; a broker that hangs finds out by itself."""
 STOPPED_RECHECK_S = 5.0
 """How often a stopped partition looks whether somebody reset its position."""
 LOOK_INTERVAL_MS = 100
 """How long one look into the fetch buffer may wait, and so how quickly a stop or an idle bar is noticed."""
+RIVAL_PATIENCE_S = 5.0
+"""Who loses a partition that was assigned by hand waits at least so long before it takes it back,"""
+RIVAL_PATIENCE_MAX_S = 300.0
+"""and each time longer, up to about this."""
+RIVAL_GONE_S = 600.0
+"""Who has kept it so long has no rival any more."""
+LINGER_S = 0.003
+"""The first records of a batch were fetched while the one before was stored: so long a fetch of newer ones may take."""
+COMMIT_INTERVAL_S = 1.0
+"""How often the group is told where a partition assigned by hand is: there may be hundreds of batches a second."""
 
 
-class ConsumerSettings(KafkaSettings, PostgresSettings):
-    """What every service that folds a topic has."""
+class PipelineSettings(KafkaSettings, PostgresSettings):
+    """What every service that reads a topic as a group has."""
 
     flush_interval_ms: int = Field(250, ge=10, le=60_000)
     """How long a record may wait until it is stored. Shorter costs transactions, longer costs freshness."""
@@ -85,14 +100,31 @@ class ConsumerSettings(KafkaSettings, PostgresSettings):
     """How long the group waits for a silent member before it gives its partitions to others."""
 
 
+class ConsumerSettings(PipelineSettings):
+    """What every service has that stores what it folds."""
+
+    retention_days: int = Field(365, ge=0, le=100_000)
+    """How long trades and bars are kept in Postgres; an older trade is counted and left out. 0 keeps them for ever."""
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """One record to publish. ``exchange`` is for the metric."""
+    """One record to publish, where its key puts it or in the ``partition`` that is named. ``exchange`` is for the
+    metric."""
 
     topic: str
     key: bytes
     value: bytes
     exchange: str
+    partition: int | None = None
+
+
+def dead_letter(topic: str, record: ConsumerRecord, error: PeerError, exchange: str, now_ns: int) -> Publication:
+    """A record that was refused, on its way to the ``topic`` of such."""
+    key, letter = dead_letters.of_record(
+        record.topic, record.partition, record.offset, record.key, record.value, error, exchange, now_ns
+    )
+    return Publication(topic, key, msgspec.json.encode(letter), exchange)
 
 
 @dataclass
@@ -154,11 +186,26 @@ class _Lost(Exception):
     """The transaction was rolled back: a newer owner has some of the partitions."""
 
 
+class _Superseded(Exception):
+    """Another process has taken the partition that we were given by hand."""
+
+
 class Pipeline:
-    """Runs an ``Engine`` through the six steps until it is stopped. A component of ``serve``."""
+    """Runs an ``Engine`` through the six steps until it is stopped. A component of ``serve``.
+
+    With a ``partition`` it has that one of the engine's topics and no other, and a batch is what is there: its engine
+    answers somebody.
+    """
 
     def __init__(
-        self, engine: Engine, settings: ConsumerSettings, database: Postgres, producer: Producer, health: Health
+        self,
+        engine: Engine,
+        settings: PipelineSettings,
+        database: Postgres,
+        producer: Producer,
+        health: Health,
+        *,
+        partition: int | None = None,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -178,6 +225,10 @@ class Pipeline:
         self._generation = 0
         self._losses = 0
         self._log_id = ""
+        self._partition = partition
+        self._rivalry = Backoff(RIVAL_PATIENCE_S, RIVAL_PATIENCE_MAX_S)
+        self._taken_at = 0.0
+        self._commit_at = 0.0
 
     async def start(self) -> None:
         return None
@@ -190,8 +241,24 @@ class Pipeline:
             except BEGIN_AGAIN as error:
                 self._say_away(error)
                 self._log.warning("session_ended", error=str(error), error_type=type(error).__name__)
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), backoff.next_s())
+                await self._rest(backoff.next_s())
+            except _Superseded:
+                await self._stand_back()
+
+    async def _rest(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _stand_back(self) -> None:
+        """Leave the partition to who has it now, for longer each time: of two that want it, one shall get to work."""
+        if time.monotonic() - self._taken_at > RIVAL_GONE_S:
+            self._rivalry.reset()
+        wait_s = RIVAL_PATIENCE_S + self._rivalry.next_s()
+        name = f"owner:{self._engine.topics[0]}/{self._partition}"
+        self._log.warning("partition_taken_by_another", group=self._group, partition=self._partition, wait_s=wait_s)
+        self._health.report(name, False, f"another process has taken it; trying again in {wait_s:.0f} s")
+        await self._rest(wait_s)
+        self._health.forget(name)
 
     async def stop(self) -> None:
         """End the batch in hand, store it, and leave."""
@@ -201,7 +268,7 @@ class Pipeline:
         self._forget()
         self._log_id = await self._read_log_id()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._settings.kafka_bootstrap_servers,
+            **kafka.connection(self._settings),
             group_id=self._group,
             group_instance_id=self._settings.group_instance_id or None,
             enable_auto_commit=False,
@@ -214,21 +281,30 @@ class Pipeline:
         try:
             await consumer.start()
             await self._check_partitions(consumer)
-            consumer.subscribe([str(topic) for topic in self._engine.topics], listener=_Listener(self))
+            self._ask_for_partitions(consumer)
             while not self._stopping.is_set():
                 await self._turn(consumer)
                 backoff.reset()
         finally:
             self._forget()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(consumer.stop(), LEAVE_PATIENCE_S)
+            await _leave(consumer)
+
+    def _ask_for_partitions(self, consumer: AIOKafkaConsumer) -> None:
+        if self._partition is None:
+            consumer.subscribe([str(topic) for topic in self._engine.topics], listener=_Listener(self))
+            return
+        partitions = {TopicPartition(str(topic), self._partition) for topic in self._engine.topics}
+        consumer.assign(partitions)
+        self.assigned(partitions)
 
     async def _check_partitions(self, consumer: AIOKafkaConsumer) -> None:
         """A number other than the topics' own would make good records look misplaced. Raises ConfigError."""
+        name = "partitions" if self._partition is None else "market_groups"
+        wanted = getattr(self._settings, name)
         for topic in self._engine.topics:
             found = len(await kafka.partitions_of(consumer, topic))
-            if found != self._settings.partitions:
-                raise ConfigError(f"TICKPLANE_PARTITIONS is {self._settings.partitions}, but {topic} has {found}")
+            if found != wanted:
+                raise ConfigError(f"TICKPLANE_{name.upper()} is {wanted}, but {topic} has {found}")
 
     def _say_away(self, error: Exception) -> None:
         """In ``/ready``. What talks to Kafka here raises InfraError or Kafka's own errors."""
@@ -268,7 +344,6 @@ class Pipeline:
         ordered = sorted(partitions)
         self._forget()
         beginnings = await consumer.beginning_offsets(ordered)
-        ends = await consumer.end_offsets(ordered)
         async with self._database.pool.acquire() as connection, connection.transaction():
             rows = await connection.fetch(
                 sql("position_take"),
@@ -278,6 +353,8 @@ class Pipeline:
                 [beginnings[tp] for tp in ordered],
                 self._log_id,
             )
+            # Asked once the rows are ours: what the owner before stored until then is not beyond these.
+            ends = await consumer.end_offsets(ordered)
             positions = {TopicPartition(row["topic"], row["partition"]): row for row in rows}
             for tp, row in positions.items():
                 self._check(tp, row, beginnings[tp], ends[tp])
@@ -294,6 +371,7 @@ class Pipeline:
             else:
                 consumer.pause(tp)
         self._database.report(None)
+        self._taken_at = time.monotonic()
         self._log.info("partitions_taken", group=self._group, partitions=sorted({tp.partition for tp in ordered}))
 
     def _check(self, tp: TopicPartition, row: asyncpg.Record, beginning: int, end: int) -> None:
@@ -331,7 +409,10 @@ class Pipeline:
     # ---- 2. collect
 
     async def _collect(self, consumer: AIOKafkaConsumer) -> Batch:
-        """Records until the flush interval is over or the batch is full; at least one look."""
+        """Records until the flush interval is over or the batch is full; at least one look.
+
+        With a partition assigned by hand, no longer than it takes to ask for what came since the first were fetched.
+        """
         deadline = time.monotonic() + self._settings.flush_interval_ms / 1000
         batch = Batch()
         room = self._settings.batch_records_max
@@ -340,7 +421,10 @@ class Pipeline:
             left_ms = int((deadline - time.monotonic()) * 1000)
             if left_ms <= 0:
                 break
+            is_first = not batch.records
             room -= self._add(batch, await self._look(consumer, min(left_ms, LOOK_INTERVAL_MS), room))
+            if self._partition is not None and is_first and batch.records:
+                deadline = min(deadline, time.monotonic() + LINGER_S)
         for tp, position in self._owned.items():
             if tp.topic == self._engine.topics[0]:
                 head = batch.next_offsets.get(tp, position.next_offset)
@@ -394,6 +478,9 @@ class Pipeline:
             try:
                 await self._store(connection, batch, outcome)
             except _Lost:
+                if self._partition is not None:
+                    counter(Metric.OWNERSHIP_LOST).labels(self._group).inc()
+                    raise _Superseded from None
                 await self._give_way(consumer, connection)
                 return
         self._database.report(None)
@@ -410,9 +497,15 @@ class Pipeline:
         """Raises InfraError where Kafka does not acknowledge before a stop: what was sent goes out again."""
         sends = []
         counts: dict[tuple[str, str], int] = {}
+        together: dict[tuple[str, int], list[tuple[bytes, bytes, tuple[()]]]] = {}
         for item in publications:
-            sends.append(await self._producer.send(item.topic, item.key, item.value))
+            if item.partition is None:
+                sends.append(await self._producer.send(item.topic, item.key, item.value))
+            else:
+                together.setdefault((item.topic, item.partition), []).append((item.key, item.value, ()))
             counts[item.exchange, item.topic] = counts.get((item.exchange, item.topic), 0) + 1
+        for (topic, partition), records in together.items():
+            sends += await self._producer.send_all(topic, partition, records)
         acks = asyncio.ensure_future(self._producer.acknowledged(sends))
         while not (await asyncio.wait([acks], timeout=SILENT_BROKER_S))[0]:
             self._producer.report(TimeoutError(f"no acknowledgement for {SILENT_BROKER_S:.0f} s"))
@@ -466,10 +559,12 @@ class Pipeline:
         await self._engine.load(connection, sorted({tp.partition for tp in self._owned}))
 
     async def _commit(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
-        if not batch.next_offsets:
+        if not batch.next_offsets or (self._partition is not None and time.monotonic() < self._commit_at):
             return
+        self._commit_at = time.monotonic() + COMMIT_INTERVAL_S
         with contextlib.suppress(CommitFailedError, IllegalStateError, *kafka.AWAY):
-            await consumer.commit(batch.next_offsets)
+            async with asyncio.timeout(LEAVE_PATIENCE_S):
+                await consumer.commit(batch.next_offsets)
 
     # ---- bookkeeping
 
@@ -514,10 +609,20 @@ class Pipeline:
             self._producer.report(error)
 
     async def _read_log_id(self) -> str:
-        log_id = await read_log_id(self._settings.kafka_bootstrap_servers)
+        log_id = await read_log_id(self._settings)
         if log_id is None:
             raise InfraError("kafka", "the log has no identity yet: run `tickplane topics apply`")
         return log_id
+
+
+async def _leave(consumer: AIOKafkaConsumer) -> None:
+    """Stop it. While the broker is away aiokafka's own tasks may end it as cancelled, though nobody cancelled us."""
+    leaving = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait([leaving], timeout=LEAVE_PATIENCE_S)
+    if not leaving.done():
+        leaving.cancel()
+    elif not leaving.cancelled() and (error := leaving.exception()) is not None:
+        raise error
 
 
 def _end_time_ns(consumer: AIOKafkaConsumer, tp: TopicPartition, head: int) -> int:

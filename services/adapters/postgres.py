@@ -1,8 +1,10 @@
-"""Postgres: the pool, the migrations, and SQL kept in ``contracts/sql``."""
+"""Postgres: how we connect, the pool, and SQL kept in ``contracts/sql``."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -12,6 +14,7 @@ from services.runtime import logging
 from services.runtime.backoff import Backoff
 from services.runtime.health import Health
 from services.runtime.serve import Resource
+from services.runtime.settings import PostgresSettings
 
 type Connection = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
 
@@ -24,12 +27,19 @@ AWAY: tuple[type[Exception], ...] = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InvalidAuthorizationSpecificationError,
 )
-"""What asyncpg raises while Postgres is away, as opposed to refusing what we asked."""
-NOT_READY: tuple[type[Exception], ...] = (*AWAY, asyncpg.InvalidCatalogNameError)
+"""What asyncpg raises while Postgres is away, as opposed to refusing what we asked. Refusing our password is among it:
+while passwords change, the server may have the new one before us."""
+NOT_READY: tuple[type[Exception], ...] = (
+    *AWAY,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.UndefinedTableError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""What asyncpg raises before the database, its schema and our role's grants are made, too."""
 
-MIGRATION_LOCK = 7_201_954
-"""The advisory lock that lets one migrator in at a time."""
+CONNECT_TIMEOUT_S = 10.0
 
 
 @cache
@@ -44,21 +54,15 @@ def migrations() -> list[tuple[int, str]]:
     return sorted((int(f.name.split("_")[0]), f.read_text()) for f in folder.iterdir() if f.name.endswith(".sql"))
 
 
-async def migrate(database_url: str) -> int:
-    """Apply what is missing, under a lock. Returns the schema's version."""
-    connection = await asyncpg.connect(database_url)
-    try:
-        async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-            await connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version int PRIMARY KEY)")
-            present = await connection.fetchval("SELECT coalesce(max(version), 0) FROM schema_version")
-            for version, statements in migrations():
-                if version > present:
-                    await connection.execute(statements)
-                    await connection.execute("INSERT INTO schema_version VALUES ($1)", version)
-        return int(await connection.fetchval("SELECT max(version) FROM schema_version"))
-    finally:
-        await connection.close()
+async def connect(settings: PostgresSettings) -> "asyncpg.Connection[asyncpg.Record]":
+    """A connection of one's own, for tools."""
+    return await asyncpg.connect(**_where(settings))
+
+
+def _where(settings: PostgresSettings) -> dict[str, Any]:
+    """asyncpg's arguments. TLS is in the URL: https://magicstack.github.io/asyncpg/current/api/index.html#connection"""
+    password = settings.database_password.get_secret_value()
+    return {"dsn": settings.database_url, "password": password or None, "timeout": CONNECT_TIMEOUT_S}
 
 
 async def _as_it_is(_connection: object) -> None:
@@ -68,9 +72,8 @@ async def _as_it_is(_connection: object) -> None:
 class Postgres(Resource):
     """The pool of one process. ``start`` waits until the schema is at least this version's own."""
 
-    def __init__(self, database_url: str, pool_max: int, health: Health) -> None:
-        self._url = database_url
-        self._pool_max = pool_max
+    def __init__(self, settings: PostgresSettings, health: Health) -> None:
+        self._settings = settings
         self._health = health
         self._pool: asyncpg.Pool | None = None
 
@@ -86,7 +89,11 @@ class Postgres(Resource):
             try:
                 if self._pool is None:
                     self._pool = await asyncpg.create_pool(
-                        self._url, min_size=1, max_size=self._pool_max, command_timeout=60, timeout=10, reset=_as_it_is
+                        **_where(self._settings),
+                        min_size=1,
+                        max_size=self._settings.database_pool_max,
+                        command_timeout=60,
+                        reset=_as_it_is,
                     )
                 version = await self._pool.fetchval("SELECT max(version) FROM schema_version")
                 if (version or 0) >= needed:
@@ -102,6 +109,20 @@ class Postgres(Resource):
     async def stop(self) -> None:
         if self._pool is not None:
             await self._pool.close()
+
+    async def fetch(self, statement: str, *arguments: object, timeout_s: float) -> list[asyncpg.Record]:
+        """The rows of one statement. Raises InfraError while Postgres is away, or does not answer in time."""
+        return await self.ask(lambda connection: connection.fetch(statement, *arguments), timeout_s=timeout_s)
+
+    async def ask[T](self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float) -> T:
+        """What the work makes of a connection of the pool. Raises InfraError as ``fetch`` does."""
+        try:
+            async with asyncio.timeout(timeout_s), self.pool.acquire() as connection:
+                answer = await work(connection)
+        except AWAY as error:
+            raise self.away(error) from error
+        self.report(None)
+        return answer
 
     def report(self, error: Exception | None) -> None:
         """Say in ``/ready`` how Postgres is."""

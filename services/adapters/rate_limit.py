@@ -2,13 +2,14 @@
 
 import asyncio
 import ipaddress
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from services.adapters.redis import AWAY, Redis, rate_limit_key
 from services.contracts.metrics import Metric
 from services.runtime import logging
 from services.runtime.clock import Clock
 from services.runtime.metrics import counter
+from services.runtime.settings import RestSettings
 
 WINDOW_S = 60.0
 IPV6_CLIENT_BITS = 64
@@ -57,6 +58,18 @@ class RateLimiter:
         self._local = LocalWindows(clients_max)
         self._count = redis.client.register_script(_COUNT)
         self._away_until_s = 0.0
+
+    @classmethod
+    def of(cls, settings: RestSettings, service: str, redis: Redis, clock: Clock, *, limit: int) -> Self:
+        return cls(
+            service,
+            redis,
+            clock,
+            limit=limit,
+            timeout_s=settings.rate_limit_timeout_ms / 1_000,
+            retry_s=settings.rate_limit_retry_s,
+            clients_max=settings.rate_limit_clients_max,
+        )
 
     async def wait_s(self, client: str) -> float:
         """Count one request of this client. 0 lets it in; else the seconds until the client may ask again."""

@@ -28,6 +28,7 @@ class Counts:
         self._group = group
         self.folded: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
+        self.beyond_retention: Counter[str] = Counter()
         self.refused: list[tuple[ConsumerRecord, PeerError]] = []
 
     def report(self) -> None:
@@ -35,6 +36,8 @@ class Counts:
             counter(Metric.MESSAGES_CONSUMED).labels(self._group, Topic.MARKET_TRADES, exchange).inc(count)
         for exchange, count in self.repeated.items():
             counter(Metric.MESSAGES_REPEATED).labels(self._group, exchange).inc(count)
+        for exchange, count in self.beyond_retention.items():
+            counter(Metric.TRADES_BEYOND_RETENTION).labels(exchange).inc(count)
         for record, error in self.refused:
             counter(Metric.DLQ_MESSAGES).labels(
                 self._group, record.topic, error.error_type, self.exchange_of(record.key)
@@ -47,12 +50,15 @@ class Counts:
 
 
 def trades(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tuple[int, Trade]]:
-    """(offset, trade) of each good record."""
+    """(offset, trade) of each good record of one partition."""
     folded = counts.folded
+    at_home = set[bytes]()
     for record in records:
         try:
             trade = decode(record.key, record.value)
-            check_partition(record, counts.partitions)
+            if record.key not in at_home:
+                check_partition(record, counts.partitions)
+                at_home.add(record.key)
             if trade.received_time > record.timestamp * NS_PER_MS + FUTURE_NS_MAX:
                 raise PeerError("received_time", f"the time of receipt {trade.received_time} is after the broker's own")
         except PeerError as error:
@@ -78,13 +84,13 @@ def feed_states(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[F
 
 def check_partition(record: ConsumerRecord, partitions: int) -> None:
     """Raise PeerError where a record's key belongs in another partition: its product has another owner there."""
-    partition = _partition_of(record.key, partitions)
+    partition = partition_of(record.key, partitions)
     if record.partition != partition:
         raise PeerError("partition", f"the record is in partition {record.partition}, its key in {partition}")
 
 
 @lru_cache(KEYS_MAX)
-def _partition_of(key: bytes, partitions: int) -> int:
+def partition_of(key: bytes, partitions: int) -> int:
     """Where Kafka's default partitioner puts a key, in Java as here:
     https://github.com/aio-libs/aiokafka/blob/master/aiokafka/partitioner.py
     """

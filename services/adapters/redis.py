@@ -15,6 +15,7 @@ from services.runtime import logging
 from services.runtime.health import Health
 from services.runtime.metrics import counter
 from services.runtime.serve import Resource
+from services.runtime.settings import RedisSettings
 
 AWAY: tuple[type[Exception], ...] = (RedisError, OSError, TimeoutError)
 LATEST_TTL_S = 600
@@ -33,16 +34,28 @@ def indicator_key(exchange: str, product_id: str) -> str:
     return f"indicator:{exchange}:{product_id}"
 
 
+def book_key(symbol: str) -> str:
+    """JSON: symbol, sequence, time (nanoseconds), bids, asks, checksum: the depth of the order lab's book."""
+    return f"book:{symbol}"
+
+
 def rate_limit_key(service: str, client: str) -> str:
     """Counter: requests of one client in its current window; gone when the window ends."""
     return f"rate_limit:{service}:{client}"
 
 
 class Redis(Resource):
-    def __init__(self, url: str, health: Health) -> None:
+    def __init__(self, settings: RedisSettings, health: Health) -> None:
         self.client = redis.Redis.from_url(
-            url, decode_responses=True, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=2,
+            socket_connect_timeout=2,
+            retry=Retry(NoBackoff(), 0),
         )
+        if settings.redis_password:
+            # As an argument it would give way to one in the URL.
+            self.client.connection_pool.connection_kwargs["password"] = settings.redis_password.get_secret_value()
         self._health = health
 
     async def start(self) -> None:

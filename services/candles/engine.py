@@ -10,13 +10,13 @@ from services.adapters import candles_table, seen_table
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
-from services.contracts.errors import InfraError
+from services.adapters.retention import Retention
 from services.contracts.events import product_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
 from services.domain.bars import INCOMPLETE_MAX, STATE_VERSION, Key, ProductBars, ProductState, StoredBar, candle
+from services.domain.seen import Seen
 from services.domain.trades import EARLIEST_NS, LATEST_NS
-from services.runtime import logging
 from services.runtime.clock import NS_PER_MS
 from services.runtime.metrics import counter
 
@@ -28,8 +28,9 @@ class CandleEngine:
     group = Group.CANDLES
     topics = (Topic.MARKET_TRADES, Topic.FEED_STATE)
 
-    def __init__(self, grace_after_bar_ms: int, partitions: int) -> None:
+    def __init__(self, grace_after_bar_ms: int, partitions: int, retention: Retention) -> None:
         self._partition_count = partitions
+        self._retention = retention
         self._grace_ns = grace_after_bar_ms * NS_PER_MS
         self._partitions: dict[int, dict[Product, ProductBars]] = {}
 
@@ -61,13 +62,8 @@ class CandleEngine:
                 return ProductBars(*name, state)
         except msgspec.DecodeError:
             pass
-        behind = await connection.fetchval(
-            sql("group_is_behind"), Group.RECORDER, self.group, Topic.MARKET_TRADES, row["partition"]
-        )
-        if behind:
-            raise InfraError("postgres", "the recorder is behind: the bars are rebuilt once it has caught up")
-        logging.logger().warning("state_rebuilt", group=self.group, exchange=name[0], product=name[1])
-        return await _rebuilt(connection, *name)
+        seen = await seen_table.recorded(connection, self.group, row["partition"], *name)
+        return await _rebuilt(connection, *name, seen)
 
     async def fold(self, batch: Batch, connection: Connection) -> Outcome:
         counts = Counts(self.group, self._partition_count)
@@ -99,12 +95,17 @@ class CandleEngine:
     def _absorb_trades(
         self, products: dict[Product, ProductBars], records: Iterable[ConsumerRecord], counts: Counts
     ) -> None:
+        oldest_ns = self._retention.oldest_ns()
         for offset, trade in trades(records, counts):
             name = (trade.exchange, trade.product_id)
             product = products.get(name)
             if product is None:
                 product = products[name] = ProductBars(*name)
-            if not product.absorb(trade, offset):
+            if trade.time < oldest_ns:
+                # Its bar is pruned, and would begin anew with this trade alone.
+                product.pass_over(trade)
+                counts.beyond_retention[trade.exchange] += 1
+            elif not product.absorb(trade, offset):
                 counts.repeated[trade.exchange] += 1
 
     def _absorb_voids(
@@ -174,12 +175,12 @@ def _count_corrections(changes: Changes) -> None:
                 counter(Metric.CANDLE_CORRECTIONS).labels(product.exchange, key[0]).inc()
 
 
-async def _rebuilt(connection: Connection, exchange: str, product_id: str) -> ProductBars:
+async def _rebuilt(connection: Connection, exchange: str, product_id: str, seen: Seen) -> ProductBars:
     """All that the recorder has, folded. What of it the builder has still to read counts as seen: it is in the bars."""
     nothing = ProductBars(exchange, product_id)
     fresh = await candles_table.compute(connection, nothing, EARLIEST_NS, LATEST_NS)
     state = ProductState(
-        seen=await seen_table.seen(connection, exchange, product_id),
+        seen=seen,
         newest_time=max((bar.last_time for bar in fresh.values()), default=0),
         last_sequence=await connection.fetchval(sql("candles_newest_sequence"), exchange, product_id),
     )

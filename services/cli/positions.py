@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from services.adapters.kafka import log_bounds, read_log_id
-from services.adapters.postgres import Connection, sql
+from services.adapters.postgres import Connection, connect, sql
 from services.cli.settings import CliSettings
 from services.cli.tables import show_table
 from services.contracts.errors import ConfigError
@@ -35,8 +35,8 @@ def reset(group: Group, to: Literal["beginning", "end"], topic: str = "", partit
 
 async def _show(settings: CliSettings, group: Group) -> None:
     rows = await _rows(settings, group)
-    bounds = await log_bounds(settings.kafka_bootstrap_servers, sorted({row["topic"] for row in rows}))
-    log_id = await read_log_id(settings.kafka_bootstrap_servers)
+    bounds = await log_bounds(settings, sorted({row["topic"] for row in rows}))
+    log_id = await read_log_id(settings)
     table = Table("topic", "partition", "next offset", "log begins", "log ends", "owner epoch", "stored", "state")
     for row in rows:
         begin, end = bounds.get((row["topic"], row["partition"]), (0, 0))
@@ -55,15 +55,15 @@ async def _reset(settings: CliSettings, group: Group, to: str, topic: str, parti
     ]
     if not rows:
         raise ConfigError(f"{group} has no such position; see `tickplane positions show {group}`")
-    bounds = await log_bounds(settings.kafka_bootstrap_servers, sorted({row["topic"] for row in rows}))
-    log_id = await read_log_id(settings.kafka_bootstrap_servers)
-    connection = await asyncpg.connect(settings.database_url)
+    bounds = await log_bounds(settings, sorted({row["topic"] for row in rows}))
+    log_id = await read_log_id(settings)
+    connection = await connect(settings)
     try:
         async with connection.transaction():
             for row in rows:
                 begin, end = bounds[row["topic"], row["partition"]]
                 offset = begin if to == "beginning" else end
-                if row["log_id"] != log_id and group != Group.RECORDER:
+                if row["log_id"] != log_id and group in (Group.CANDLES, Group.INDICATORS):
                     await _forget_sequences(connection, group, row["partition"])
                 await connection.execute(sql("position_reset"), group, row["topic"], row["partition"], offset, log_id)
     finally:
@@ -79,7 +79,7 @@ async def _forget_sequences(connection: Connection, group: Group, partition: int
 
 
 async def _rows(settings: CliSettings, group: Group) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(settings.database_url)
+    connection = await connect(settings)
     try:
         return list(await connection.fetch(sql("position_show"), group))
     finally:

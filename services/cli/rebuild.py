@@ -3,13 +3,12 @@
 import asyncio
 from typing import Annotated
 
-import asyncpg
 import msgspec
 import typer
 
 from services.adapters import candles_table
 from services.adapters.kafka import Producer
-from services.adapters.postgres import Connection, sql
+from services.adapters.postgres import Connection, connect, sql
 from services.cli.settings import CliSettings
 from services.contracts.errors import ConfigError, InfraError
 from services.contracts.events import product_key
@@ -49,8 +48,8 @@ def candles(
 async def _rebuild(settings: CliSettings, exchange: str, product_id: str, first: int, last: int) -> tuple[int, int]:
     """The position's row is locked and its owner's epoch raised: a running builder's next commit is rolled back, and it
     begins again from what is stored here."""
-    producer = Producer(settings.kafka_bootstrap_servers, Health("cli", SystemClock()))
-    connection = await asyncpg.connect(settings.database_url)
+    producer = Producer(settings, Health("cli", SystemClock()))
+    connection = await connect(settings)
     try:
         await producer.start()
         async with connection.transaction():

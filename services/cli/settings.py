@@ -1,9 +1,9 @@
-"""Settings of the tools: where the stores are, and how topics are made."""
+"""Settings of the tools: where the stores are, and how topics and the schema are made."""
 
-from services.runtime.settings import PostgresSettings, TopicsSettings
+from services.runtime.settings import MigrationSettings, TopicsSettings
 
 
-class CliSettings(TopicsSettings, PostgresSettings):
+class CliSettings(TopicsSettings, MigrationSettings):
     pass
 
 

@@ -73,12 +73,12 @@ def _describe(field: FieldInfo) -> tuple[str, str, str]:
 
 
 def _as_written(value: object) -> str:
-    """As it would stand in the environment."""
+    """As it would stand in the environment, on one line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         return ",".join(map(str, value))
-    return str(value) if value or value == 0 else ""
+    return " ".join(str(value).split()) if value or value == 0 else ""
 
 
 def _code(text: str) -> str:

@@ -4,13 +4,16 @@ Every struct here has its JSON Schema in ``contracts/schemas``; a test refuses a
 """
 
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 Side = Literal["BUY", "SELL"]
 Origin = Literal["live", "snapshot", "repair", "backfill", "replay"]
 GapStatus = Literal["open", "repaired", "void", "lost"]
+VerdictStatus = Literal["VALID", "INVALID"]
+TickOrigin = Literal["stream", "topic"]
+Int64 = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 
 
 class Trade(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +120,39 @@ class Indicators(msgspec.Struct, frozen=True, gc=False):
     time: int
     values: dict[str, float]
     input_sequence: int
+
+
+class RawTick(msgspec.Struct, frozen=True, gc=False):
+    """A tick to be validated, as others publish it. ``timestamp_ns`` is the event's own time; any key will do."""
+
+    instrument_id: str
+    price: float
+    volume: Int64
+    timestamp_ns: Int64
+
+
+class ValidatedTrade(msgspec.Struct, frozen=True, gc=False):
+    """The verdict on one tick; ``trade_id`` is its identity. The key is the instrument.
+
+    ``price`` is None where it was not finite, ``reason`` empty where the tick is valid, ``vwap_20m`` 0 where it is not.
+    ``origin``: it came by gRPC (``stream``) or from ``raw_ticks`` (``topic``), from the ``input_partition``.
+    ``instance_id`` is the process that answered. ``input_sequence`` rises within the input partition, and among those
+    that came by gRPC within the process: a reader drops what is not above the highest it has seen of the same key.
+    """
+
+    trade_id: str
+    instrument_id: str
+    price: float | None
+    volume: int
+    timestamp_ns: int
+    status: VerdictStatus
+    reason: str
+    vwap_20m: float
+    validated_time: int
+    origin: TickOrigin
+    instance_id: str
+    input_sequence: int
+    input_partition: int | None = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

@@ -66,7 +66,7 @@ class Metric(Enum):
     TRADES_BEYOND_RETENTION = MetricSpec(
         "trades_beyond_retention_total",
         "counter",
-        "Trades older than the retention setting, not stored.",
+        "Trades older than the retention setting, left out.",
         ("exchange",),
     )
     PRIMARY_KEY_REPEATS = MetricSpec(
@@ -134,6 +134,56 @@ class Metric(Enum):
     GATEWAY_REFUSALS = MetricSpec(
         "gateway_refusals_total", "counter", "WebSocket connections refused, by reason.", ("reason",)
     )
+    GATEWAY_SUBSCRIPTIONS = MetricSpec(
+        "gateway_subscriptions", "gauge", "Series followed, over all clients of /v1/stream.", ("channel",)
+    )
+    GATEWAY_REQUESTS = MetricSpec(
+        "gateway_requests_total", "counter", "Frames of clients of /v1/stream, by what came of them.", ("op", "result")
+    )
+    GATEWAY_RESUMES = MetricSpec(
+        "gateway_resumes_total", "counter", "Resumes, by what answered them: memory, kafka, or why not.", ("source",)
+    )
+    GATEWAY_SLOW_CLIENTS = MetricSpec("gateway_slow_clients", "gauge", "Clients that do not read at the moment.")
+    GATEWAY_UPDATES_SKIPPED = MetricSpec(
+        "gateway_updates_skipped_total", "counter", "Updates of a state left out for clients that did not read."
+    )
+    GATEWAY_BOOK_LOSSES = MetricSpec(
+        "gateway_book_losses_total",
+        "counter",
+        "Records of the topic book that do not fit the gateway's copy, by why: hole or checksum.",
+        ("reason",),
+    )
+    GATEWAY_HEARTBEATS = MetricSpec("gateway_heartbeats_total", "counter", "Heartbeats sent on quiet connections.")
+    GATEWAY_FLUSH_SECONDS = MetricSpec(
+        "gateway_flush_duration_seconds", "histogram", "One flush: from the first client's socket to the last's."
+    )
+    GATEWAY_TICKS = MetricSpec(
+        "gateway_ticks_total",
+        "counter",
+        "Frames of /ws/marketdata, by what became of them: answered, unanswered (the validator went away before it "
+        "answered) or refused (no tick).",
+        ("result",),
+    )
+    GATEWAY_TICK_SECONDS = MetricSpec(
+        "gateway_tick_duration_seconds", "histogram", "From a tick's arrival to its answer at the client's socket."
+    )
+    GATEWAY_READ_PAUSES = MetricSpec(
+        "gateway_read_pauses_total",
+        "counter",
+        "Times that a /ws/marketdata socket was not read for a while, by reason: in_flight, rate or slow_client.",
+        ("reason",),
+    )
+    VALIDATOR_STREAM_FAILURES = MetricSpec(
+        "gateway_validator_stream_failures_total",
+        "counter",
+        "Streams to the validator that broke or were never opened, by gRPC status.",
+        ("code",),
+    )
+    VALIDATOR_BREAKER_STATE = MetricSpec(
+        "gateway_validator_breaker_state",
+        "gauge",
+        "The circuit breaker before the validator: 0 closed, 1 half-open, 2 open.",
+    )
     HTTP_REQUESTS = MetricSpec(
         "http_requests_total", "counter", "Requests answered.", ("service", "method", "route", "status")
     )
@@ -143,6 +193,112 @@ class Metric(Enum):
     RATE_LIMITED = MetricSpec("rate_limited_total", "counter", "Requests refused with 429.", ("service",))
     RATE_LIMIT_LOCAL = MetricSpec(
         "rate_limit_local_total", "counter", "Requests limited by this replica alone, Redis being away.", ("service",)
+    )
+    # validator
+    VALIDATOR_TICKS = MetricSpec(
+        "validator_ticks_total",
+        "counter",
+        "Ticks answered, by origin and status.",
+        ("origin", "status"),
+    )
+    VALIDATOR_STREAMS = MetricSpec("validator_streams", "gauge", "Open gRPC calls, by method.", ("method",))
+    VALIDATOR_CALLS = MetricSpec(
+        "validator_calls_total", "counter", "gRPC calls ended, by method and status code.", ("method", "code")
+    )
+    VALIDATOR_IN_FLIGHT = MetricSpec(
+        "validator_verdicts_in_flight", "gauge", "Verdicts that Kafka has not acknowledged yet."
+    )
+    VALIDATOR_PUBLISH_RETRIES = MetricSpec(
+        "validator_publish_retries_total", "counter", "Verdicts sent again, because Kafka did not acknowledge them."
+    )
+    VALIDATOR_WINDOW_TICKS = MetricSpec(
+        "validator_window_ticks", "gauge", "Ticks and merged seconds kept for the VWAP, of all instruments."
+    )
+    VALIDATOR_WINDOW_INSTRUMENTS = MetricSpec(
+        "validator_window_instruments", "gauge", "Instruments whose ticks are kept."
+    )
+    VALIDATOR_MERGED_TICKS = MetricSpec(
+        "validator_merged_ticks_total", "counter", "Ticks merged per second: their instrument has too many."
+    )
+    VALIDATOR_INSTRUMENTS_REFUSED = MetricSpec(
+        "validator_instruments_refused_total", "counter", "Ticks of one instrument more than are kept."
+    )
+    VALIDATOR_SHARED_TICKS = MetricSpec(
+        "validator_shared_ticks_total", "counter", "Valid ticks of other replicas, or of before the start, counted in."
+    )
+    # orders
+    ORDERS_COMMANDS = MetricSpec(
+        "orders_commands_total",
+        "counter",
+        "Commands of clients, by what came of them: received, repeated (an id that had the same body before) or "
+        "unavailable (Kafka did not acknowledge it).",
+        ("command", "result"),
+    )
+    ORDERS_REFUSALS = MetricSpec(
+        "orders_refusals_total", "counter", "Requests refused, by the code of the answer.", ("code",)
+    )
+    ORDERS_PUBLISH_SECONDS = MetricSpec(
+        "orders_publish_duration_seconds", "histogram", "From a command to Kafka's acknowledgement."
+    )
+    ORDERS_READS = MetricSpec(
+        "orders_reads_total", "counter", "Trades and books asked for, by where they were found.", ("what", "source")
+    )
+    ORDERS_IDS_PRUNED = MetricSpec("orders_ids_pruned_total", "counter", "Ids of clients that are free again.")
+    # order lab
+    MATCHING_COMMANDS = MetricSpec(
+        "matching_commands_total", "counter", "Commands of the journal done and stored, by kind.", ("command",)
+    )
+    MATCHING_EXECUTIONS = MetricSpec("matching_executions_total", "counter", "Executions stored.", ("symbol",))
+    MATCHING_REFUSALS = MetricSpec(
+        "matching_refusals_total",
+        "counter",
+        "Orders rejected, and other commands that changed nothing, by reason.",
+        ("command", "reason"),
+    )
+    MATCHING_OPEN_ORDERS = MetricSpec("matching_open_orders", "gauge", "Orders that are open.", ("market_group",))
+    MATCHING_CONSERVATION = MetricSpec(
+        "matching_conservation_units",
+        "gauge",
+        "The sum of an asset over all accounts, the world and fees included, in units of 10^-18: 0, or money was made.",
+        ("market_group", "asset"),
+    )
+    MATCHING_JOURNAL_TO_READABLE = MetricSpec(
+        "matching_journal_to_readable_seconds",
+        "histogram",
+        "From the broker's time of a batch's oldest command to its results being in Postgres and Redis.",
+    )
+    MATCHING_RECOVERY_SECONDS = MetricSpec(
+        "matching_recovery_seconds", "gauge", "How long the last recovery took: snapshot, replay.", ("market_group",)
+    )
+    MATCHING_REPLAYED = MetricSpec(
+        "matching_replayed_commands", "gauge", "Commands that the last recovery replayed.", ("market_group",)
+    )
+    MATCHING_SNAPSHOTS = MetricSpec(
+        "matching_snapshots_total", "counter", "Snapshots of the engine's state, by what became of them.", ("result",)
+    )
+    # operator
+    OPERATOR_RECONCILES = MetricSpec(
+        "operator_reconciles_total", "counter", "MarketFeeds looked at, by result: ok or error.", ("result",)
+    )
+    OPERATOR_RECONCILE_SECONDS = MetricSpec("operator_reconcile_duration_seconds", "histogram", "One reconciliation.")
+    OPERATOR_QUEUE_DEPTH = MetricSpec("operator_queue_depth", "gauge", "MarketFeeds waiting to be reconciled.")
+    OPERATOR_FEEDS = MetricSpec(
+        "operator_feeds", "gauge", "MarketFeeds of which the condition is true.", ("condition",)
+    )
+    OPERATOR_API_REQUESTS = MetricSpec(
+        "operator_api_requests_total",
+        "counter",
+        "Requests to the API server.",
+        ("verb", "resource", "code"),
+    )
+    OPERATOR_API_WRITES = MetricSpec(
+        "operator_api_writes_total", "counter", "Writes that the API server took.", ("verb", "resource")
+    )
+    OPERATOR_POLLS = MetricSpec(
+        "operator_polls_total", "counter", "Shards asked for their status, by result: ok or error.", ("result",)
+    )
+    OPERATOR_STALE_RESTARTS = MetricSpec(
+        "operator_stale_restarts_total", "counter", "Pods restarted because they received nothing."
     )
     # runtime
     DEPENDENCY_UP = MetricSpec("dependency_up", "gauge", "1 while the dependency answers.", ("service", "dependency"))

@@ -4,15 +4,23 @@ from typing import Any
 
 import msgspec
 
-from services.contracts.events import Candle, DeadLetter, FeedState, Indicators, Trade
+from services.contracts.events import Candle, DeadLetter, FeedState, Indicators, RawTick, Trade, ValidatedTrade
+from services.contracts.lab import BookUpdate, Execution, OrderCommand
 from services.contracts.topics import Topic
 
-RECORDS: dict[Topic, type[msgspec.Struct]] = {
+RECORDS: dict[Topic, Any] = {
     Topic.MARKET_TRADES: Trade,
     Topic.CANDLES: Candle,
     Topic.INDICATORS: Indicators,
     Topic.FEED_STATE: FeedState,
     Topic.MARKET_TRADES_DLQ: DeadLetter,
+    Topic.RAW_TICKS: RawTick,
+    Topic.VALIDATED_TRADES: ValidatedTrade,
+    Topic.RAW_TICKS_DLQ: DeadLetter,
+    Topic.ORDERS: OrderCommand,
+    Topic.EXECUTIONS: Execution,
+    Topic.BOOK: BookUpdate,
+    Topic.ORDERS_DLQ: DeadLetter,
 }
 
 

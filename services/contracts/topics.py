@@ -17,6 +17,15 @@ class Topic(StrEnum):
     FEED_STATE = "feed_state"
     RAW_FRAMES = "raw_frames"
     MARKET_TRADES_DLQ = "market_trades.dlq"
+    RAW_TICKS = "raw_ticks"
+    """Ticks that others publish to be validated. Made everywhere, empty where nobody does."""
+    VALIDATED_TRADES = "validated_trades"
+    RAW_TICKS_DLQ = "raw_ticks.dlq"
+    ORDERS = "orders"
+    """The order lab's journal: kept for ever, or the engine could not begin again."""
+    EXECUTIONS = "executions"
+    BOOK = "book"
+    ORDERS_DLQ = "orders.dlq"
 
 
 class Group(StrEnum):
@@ -25,14 +34,20 @@ class Group(StrEnum):
     RECORDER = "raw_consumer"
     CANDLES = "candle_builder"
     INDICATORS = "indicator_engine"
+    VALIDATOR = "validator"
+    MATCHING = "matching"
 
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """``retention_bytes_share`` is this topic's part of the byte cap given at install, shared by its partitions."""
+    """``retention_bytes_share`` is this topic's part of the byte cap given at install, shared by its partitions.
+
+    ``partitioned_by`` says what is kept together: the products (their partitions are a setting), the market groups of
+    the order lab (a partition each), or nothing (one partition).
+    """
 
     topic: Topic
-    partitioned: bool
+    partitioned_by: Literal["product", "market_group"] | None
     cleanup: Literal["delete", "compact"]
     retention_ms: int
     retention_bytes_share: float
@@ -53,10 +68,17 @@ class TopicSpec:
 
 
 TOPICS: tuple[TopicSpec, ...] = (
-    TopicSpec(Topic.MARKET_TRADES, True, "delete", 7 * DAY_MS, 0.6),
-    TopicSpec(Topic.CANDLES, True, "delete", 7 * DAY_MS, 0.15),
-    TopicSpec(Topic.INDICATORS, True, "delete", 7 * DAY_MS, 0.2),
-    TopicSpec(Topic.FEED_STATE, True, "compact", -1, 0),
-    TopicSpec(Topic.RAW_FRAMES, True, "delete", DAY_MS, 0),
-    TopicSpec(Topic.MARKET_TRADES_DLQ, False, "delete", 30 * DAY_MS, 0.05),
+    TopicSpec(Topic.MARKET_TRADES, "product", "delete", 7 * DAY_MS, 0.5),
+    TopicSpec(Topic.CANDLES, "product", "delete", 7 * DAY_MS, 0.15),
+    TopicSpec(Topic.INDICATORS, "product", "delete", 7 * DAY_MS, 0.15),
+    TopicSpec(Topic.FEED_STATE, "product", "compact", -1, 0),
+    TopicSpec(Topic.RAW_FRAMES, "product", "delete", DAY_MS, 0),
+    TopicSpec(Topic.MARKET_TRADES_DLQ, None, "delete", 30 * DAY_MS, 0.05),
+    TopicSpec(Topic.VALIDATED_TRADES, "product", "delete", DAY_MS, 0.1),
+    TopicSpec(Topic.RAW_TICKS, "product", "delete", DAY_MS, 0.04),
+    TopicSpec(Topic.RAW_TICKS_DLQ, None, "delete", 30 * DAY_MS, 0.01),
+    TopicSpec(Topic.ORDERS, "market_group", "delete", -1, 0),
+    TopicSpec(Topic.EXECUTIONS, "market_group", "delete", 7 * DAY_MS, 0),
+    TopicSpec(Topic.BOOK, "market_group", "delete", DAY_MS, 0),
+    TopicSpec(Topic.ORDERS_DLQ, None, "delete", 30 * DAY_MS, 0),
 )

@@ -95,6 +95,11 @@ class ProductBars:
         self._offset = offset
         return True
 
+    def pass_over(self, trade: Trade) -> None:
+        """A trade that is in no bar, being too old: to the others as if its number did not exist."""
+        if trade.trade_number is not None:
+            self.absorb_voids([(trade.trade_number, trade.trade_number)])
+
     def absorb_voids(self, runs: Iterable[tuple[int, int]]) -> None:
         """These numbers do not exist, by the exchange's own history."""
         for first, last in runs:
@@ -193,11 +198,14 @@ class ProductBars:
         ]
 
     def _complete(self) -> set[Key]:
-        completed = set(self._completed())
+        """A bar that was wanted and not provided is stored no longer: it is only not watched any more."""
+        completed = self._completed()
         for key in completed:
-            self.bars[key].complete = True
             del self.incomplete[key]
-        return completed
+        found = {key for key in completed if key in self.bars}
+        for key in found:
+            self.bars[key].complete = True
+        return found
 
     def _completed(self) -> list[Key]:
         return [key for key, (lowest, highest) in self.incomplete.items() if self._covers(lowest - 1, highest + 1)]

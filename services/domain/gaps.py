@@ -68,7 +68,9 @@ class GapTracker:
     def published(self, number: int, time: int, now_ns: int) -> OpenGap | None:
         """A trade was published. Returns the gap that it opened by being above the next number, if it did."""
         opened = None
-        if self.highest is None or number > self.highest:
+        if self.highest is not None and number == self.highest + 1:
+            self.highest = number
+        elif self.highest is None or number > self.highest:
             opened = self._open_up_to(number - 1, now_ns)
             self.highest = number
         else:

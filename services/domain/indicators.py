@@ -43,6 +43,8 @@ RSI_FLOOR = 1e-290
 """Averages of unchanged prices are not shrunk below it: their ratio, which is what counts, would be lost to underflow
 (some thousand equal trades do that, and stable coins have them)."""
 
+AVERAGE_LENGTHS_FELT = 100
+
 CANDLES_REMEMBERED = 16
 """Bars of a resolution whose newest ``input_sequence`` is known."""
 
@@ -93,6 +95,15 @@ class Plan:
             for resolution in RESOLUTIONS
             if any(spec.source == resolution for spec in specs)
         }
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """How far back a trade can still be felt in the values: in trades, and in nanoseconds.
+
+        An average never forgets, but of what is a hundred lengths back less than e^-100 is left: no float64 shows it.
+        """
+        trades = AVERAGE_LENGTHS_FELT * max((spec.length for spec in self.series), default=0)
+        return trades, NS_PER_MINUTE * max((spec.length for spec in self.windows), default=0)
 
     @property
     def bars_window(self) -> int:

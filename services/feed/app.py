@@ -5,6 +5,7 @@ from urllib.parse import urlsplit, urlunsplit
 from services.adapters.kafka import Producer
 from services.adapters.venues import registry
 from services.adapters.venues.base import Venue
+from services.contracts.access import ACCESS
 from services.feed.feed import Feed
 from services.feed.history import History
 from services.feed.intake import Intake
@@ -27,13 +28,12 @@ async def run(settings: FeedSettings, health: Health) -> None:
 
     venue = make_venue()
     products = {name: Product(venue.label, name, venue.name) for name in settings.products}
-    producer = Producer(settings.kafka_bootstrap_servers, health)
+    producer = Producer(settings, health, topics=ACCESS["feed"].topics)
     publisher = Publisher(producer, venue.label, settings.in_flight_max, clock)
     states = States(
         products,
         publisher,
-        settings.kafka_bootstrap_servers,
-        settings.partitions,
+        settings,
         settings.state_interval_ms,
         clock,
     )
@@ -59,7 +59,7 @@ async def run(settings: FeedSettings, health: Health) -> None:
     components: list[Component] = [producer, publisher, states, feed]
     if settings.gap_repair_enabled and venue.ids_contiguous:
         components.append(repairer)
-    await serve(health, settings, components, lambda: document(feed, products, repairer))
+    await serve(health, settings, components, lambda: document(feed, products, repairer, health))
 
 
 def history_url(settings: FeedSettings, venue: Venue) -> str | None:

@@ -55,6 +55,7 @@ class Feed:
         self._frame_bytes_max = frame_bytes_max
         self._raw_frames = raw_frames
         self._health = health
+        self._health.begun = False
         self._clock = clock
         venue = make_venue()
         self._labels = (venue.label, venue.name)
@@ -193,6 +194,8 @@ class Feed:
 
     def _acknowledged(self, session: Session, event: Subscribed) -> None:
         session.subscribed.update(name for name in event.products if name in self._products)
+        # From the first one on: a rollout waits until the new pod streams, and an outage empties nothing later.
+        self._health.begun = self._health.begun or bool(session.subscribed)
         if not self.connected:
             self.connected = True
             gauge(Metric.FEED_CONNECTED).labels(*self._labels).set(1)

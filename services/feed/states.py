@@ -17,6 +17,7 @@ from services.runtime import logging
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
 from services.runtime.metrics import gauge
+from services.runtime.settings import KafkaSettings
 
 
 class States:
@@ -26,15 +27,13 @@ class States:
         self,
         products: Mapping[str, Product],
         publisher: Publisher,
-        bootstrap_servers: str,
-        partitions: int,
+        settings: KafkaSettings,
         interval_ms: int,
         clock: Clock,
     ) -> None:
         self._products = products
         self._publisher = publisher
-        self._bootstrap_servers = bootstrap_servers
-        self._partitions = partitions
+        self._settings = settings
         self._interval_s = interval_ms / 1000
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -62,8 +61,8 @@ class States:
         await self._publisher.settled()
 
     async def _resume(self) -> None:
-        records = [record async for record in read_all(self._bootstrap_servers, Topic.FEED_STATE)]
-        counts = Counts("feed", self._partitions)
+        records = [record async for record in read_all(self._settings, Topic.FEED_STATE)]
+        counts = Counts("feed", self._settings.partitions)
         for state in feed_states(records, counts):
             product = self._products.get(state.product_id)
             if product is not None and product.exchange == state.exchange:

@@ -6,10 +6,12 @@ from services.feed.feed import Feed
 from services.feed.product import Product
 from services.feed.repair import Repairer
 from services.runtime.clock import rfc3339
+from services.runtime.health import Health
 
 
-def document(feed: Feed, products: Mapping[str, Product], repairer: Repairer) -> dict[str, object]:
+def document(feed: Feed, products: Mapping[str, Product], repairer: Repairer, health: Health) -> dict[str, object]:
     return {
+        "dependencies": health.dependencies(),
         "connected": feed.connected,
         "last_end": feed.last_end,
         "reconnects": feed.reconnects,
@@ -19,6 +21,7 @@ def document(feed: Feed, products: Mapping[str, Product], repairer: Repairer) ->
                 "subscribed": product.subscribed,
                 "rejected": product.rejected,
                 "last_trade_time": _time(product.tracker.newest_time),
+                "last_received_time": _time(product.last_message_time),
                 "highest_trade_number": product.tracker.highest,
                 "open_gaps": [
                     {"first": gap.first, "last": gap.last, "reason": gap.reason} for gap in product.tracker.open

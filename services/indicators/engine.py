@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import msgspec
 from aiokafka import ConsumerRecord
 
+from services.adapters import candles_table, seen_table
 from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, check_partition, trades
@@ -15,6 +16,7 @@ from services.contracts.errors import PeerError
 from services.contracts.events import Candle, Indicators, product_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
+from services.domain import candle_records
 from services.domain.indicators import (
     STATE_VERSION,
     Absorbed,
@@ -24,8 +26,7 @@ from services.domain.indicators import (
     ProductIndicators,
     ProductState,
 )
-from services.indicators import bars_table, candles
-from services.runtime import logging
+from services.indicators import bars_table
 from services.runtime.metrics import counter
 
 Product = tuple[str, str]
@@ -69,7 +70,10 @@ class IndicatorEngine:
         self.forget()  # what is loaded is all that is owned: nothing folded and not stored may stay beside it
         for row in await connection.fetch(sql("product_states_load"), self.group, list(partitions)):
             product = (row["exchange"], row["product_id"])
-            self._products[product] = ProductIndicators(self._plan, _state(row["state"]))
+            state = _state(row["state"])
+            if state is None:
+                state = await self._rebuilt(connection, row["partition"], *product)
+            self._products[product] = ProductIndicators(self._plan, state)
         await self._restore_bars(connection)
         for product in self._products:
             self._show(product)
@@ -95,6 +99,17 @@ class IndicatorEngine:
         return Outcome(work.publications, store if work.changed else None, stored)
 
     # ---- parts of load and fold
+
+    async def _rebuilt(self, connection: Connection, partition: int, exchange: str, product_id: str) -> ProductState:
+        """From the stored trades; those of them that are still to be read count as folded. Those that came late are
+        folded in the exchange's order here: only the log knows of another."""
+        seen = await seen_table.recorded(connection, self.group, partition, exchange, product_id)
+        product = ProductIndicators(self._plan)
+        async with connection.transaction():
+            async for row in connection.cursor(sql("trades_newest"), exchange, product_id, *self._plan.memory):
+                product.absorb(candles_table.trade(row), 0)
+        product.state.seen, product.state.sequence = seen, -1
+        return product.state
 
     async def _restore_bars(self, connection: Connection) -> None:
         keys = [(*product, resolution) for product in self._products for resolution in self._plan.bars]
@@ -171,7 +186,7 @@ def _candles(records: Iterable[ConsumerRecord], counts: Counts) -> Iterator[tupl
     """(offset, candle) of each good record."""
     for record in records:
         try:
-            candle = candles.decode(record.key, record.value)
+            candle = candle_records.decode(record.key, record.value)
             check_partition(record, counts.partitions)
         except PeerError as error:
             counts.refused.append((record, error))
@@ -184,14 +199,10 @@ def _publication(product: Product, news: News) -> Publication:
     return Publication(Topic.INDICATORS, product_key(*product), msgspec.json.encode(event), product[0])
 
 
-def _state(raw: bytes) -> ProductState:
-    """The stored state; one that this version cannot read begins anew, here."""
+def _state(raw: bytes) -> ProductState | None:
+    """The stored state, if this version can read it."""
     try:
         state = msgspec.msgpack.decode(raw, type=ProductState)
-    except msgspec.DecodeError as error:
-        logging.logger().warning("state_unreadable", error=str(error))
-        return ProductState()
-    if state.version != STATE_VERSION:
-        logging.logger().warning("state_version", found=state.version, known=STATE_VERSION)
-        return ProductState()
-    return state
+    except msgspec.DecodeError:
+        return None
+    return state if state.version == STATE_VERSION else None

@@ -4,6 +4,8 @@ from services.adapters.kafka import Producer
 from services.adapters.pipeline import Pipeline
 from services.adapters.postgres import Postgres
 from services.adapters.redis import LatestWriter, Redis
+from services.adapters.retention import Retention
+from services.contracts.access import ACCESS
 from services.contracts.topics import Group
 from services.recorder.engine import RecorderEngine
 from services.recorder.partitions import DayPartitions
@@ -13,12 +15,13 @@ from services.runtime.serve import run_service, serve
 
 
 async def run(settings: RecorderSettings, health: Health) -> None:
-    database = Postgres(settings.database_url, settings.database_pool_max, health)
-    producer = Producer(settings.kafka_bootstrap_servers, health)
-    redis = Redis(settings.redis_url, health)
+    database = Postgres(settings, health)
+    producer = Producer(settings, health, topics=ACCESS["recorder"].topics)
+    redis = Redis(settings, health)
     latest = LatestWriter(redis, Group.RECORDER, "crypto")
-    days = DayPartitions(settings.retention_days, settings.partitions_ahead_days, database, health.clock)
-    engine = RecorderEngine(days, latest, health.clock, settings.partitions)
+    retention = Retention(settings.retention_days, health.clock)
+    days = DayPartitions(retention, settings.partitions_ahead_days, database, health.clock)
+    engine = RecorderEngine(days, retention, latest, health.clock, settings.partitions)
     pipeline = Pipeline(engine, settings, database, producer, health)
     await serve(health, settings, [database, days, producer, redis, latest, pipeline])
 

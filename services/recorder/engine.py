@@ -8,16 +8,17 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from services.adapters import candles_table, seen_table
-from services.adapters.pipeline import Batch, Outcome, Publication
+from services.adapters.pipeline import Batch, Outcome, Publication, dead_letter
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
 from services.adapters.redis import LatestWriter, price_key
+from services.adapters.retention import DAY_NS, Retention
 from services.contracts.events import FeedState, Trade
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
-from services.domain import dead_letters, money
+from services.domain import money
 from services.domain.seen import Seen
-from services.recorder.partitions import DAY_NS, DayPartitions
+from services.recorder.partitions import DayPartitions
 from services.recorder.rows import TRADE_COLUMNS, copy_line
 from services.runtime import logging
 from services.runtime.clock import Clock
@@ -45,7 +46,6 @@ class _Work:
     days: set[int] = field(default_factory=set)
     changed: dict[Product, int] = field(default_factory=dict)
     """Products with new trades, and their partition number."""
-    beyond_retention: dict[str, int] = field(default_factory=dict)
     feeds: dict[Product, FeedState] = field(default_factory=dict)
 
 
@@ -53,8 +53,11 @@ class RecorderEngine:
     group = Group.RECORDER
     topics = (Topic.MARKET_TRADES, Topic.FEED_STATE)
 
-    def __init__(self, days: DayPartitions, latest: LatestWriter, clock: Clock, partitions: int) -> None:
+    def __init__(
+        self, days: DayPartitions, retention: Retention, latest: LatestWriter, clock: Clock, partitions: int
+    ) -> None:
         self._days = days
+        self._retention = retention
         self._latest = latest
         self._clock = clock
         self._partitions = partitions
@@ -86,8 +89,6 @@ class RecorderEngine:
 
         async def stored() -> None:
             work.counts.report()
-            for exchange, count in work.beyond_retention.items():
-                counter(Metric.TRADES_BEYOND_RETENTION).labels(exchange).inc(count)
             for product in work.changed:
                 self._count_lost(product)
                 self._show(product)
@@ -96,7 +97,7 @@ class RecorderEngine:
         return Outcome(self._dead_letters(work.counts), store if work.changed or work.feeds else None, stored)
 
     def _absorb(self, partition: int, records: Iterable[ConsumerRecord], work: _Work) -> None:
-        oldest_day = self._days.oldest_day()
+        oldest_day = self._retention.oldest_day()
         for _offset, trade in trades(records, work.counts):
             product = (trade.exchange, trade.product_id)
             state = self._products.get(product)
@@ -110,7 +111,7 @@ class RecorderEngine:
                 state.newest = trade
             day = trade.time // DAY_NS
             if oldest_day is not None and day < oldest_day:
-                work.beyond_retention[trade.exchange] = work.beyond_retention.get(trade.exchange, 0) + 1
+                work.counts.beyond_retention[trade.exchange] += 1
                 continue
             work.days.add(day)
             work.lines.append(copy_line(trade))
@@ -120,10 +121,7 @@ class RecorderEngine:
         publications = []
         for record, error in counts.refused:
             exchange = counts.exchange_of(record.key)
-            key, letter = dead_letters.of_record(
-                record.topic, record.partition, record.offset, record.key, record.value, error, exchange, now_ns
-            )
-            publications.append(Publication(Topic.MARKET_TRADES_DLQ, key, msgspec.json.encode(letter), exchange))
+            publications.append(dead_letter(Topic.MARKET_TRADES_DLQ, record, error, exchange, now_ns))
         return publications
 
     async def _store(self, connection: Connection, work: _Work) -> None:

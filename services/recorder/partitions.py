@@ -4,18 +4,16 @@ import asyncio
 import contextlib
 
 from services.adapters.postgres import AWAY, Connection, Postgres, sql
+from services.adapters.retention import DAY_NS, UPKEEP_INTERVAL_S, Retention
 from services.runtime import logging
-from services.runtime.clock import NS_PER_S, Clock
-
-DAY_NS = 86_400 * NS_PER_S
-UPKEEP_INTERVAL_S = 600.0
+from services.runtime.clock import Clock
 
 
 class DayPartitions:
     """A component: ``run`` keeps the days ahead made and drops those beyond the retention."""
 
-    def __init__(self, retention_days: int, ahead_days: int, database: Postgres, clock: Clock) -> None:
-        self._retention_days = retention_days
+    def __init__(self, retention: Retention, ahead_days: int, database: Postgres, clock: Clock) -> None:
+        self._retention = retention
         self._ahead_days = ahead_days
         self._database = database
         self._clock = clock
@@ -41,16 +39,12 @@ class DayPartitions:
     async def upkeep(self, connection: Connection) -> None:
         today = self._clock.now_ns() // DAY_NS
         await self.make(connection, set(range(today, today + self._ahead_days + 1)))
-        oldest = self.oldest_day()
+        oldest = self._retention.oldest_day()
         if oldest is not None:
             dropped = await connection.fetchval(sql("trades_partitions_drop"), oldest)
             if dropped:
-                logging.logger().info("trades_dropped", days=dropped, retention_days=self._retention_days)
+                logging.logger().info("trades_dropped", days=dropped, retention_days=self._retention.days)
             self._made = {day for day in self._made if day >= oldest}
-
-    def oldest_day(self) -> int | None:
-        """The first day that is kept, counted since 1970-01-01 UTC; None where all are."""
-        return self._clock.now_ns() // DAY_NS - self._retention_days if self._retention_days else None
 
     async def make(self, connection: Connection, days: set[int]) -> None:
         """Make the days that are not there. Outside the batch's transaction: it locks the whole table for a moment."""

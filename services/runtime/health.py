@@ -22,6 +22,8 @@ class Health:
     clock: Clock
     started: bool = False
     draining: bool = False
+    begun: bool = True
+    """False until what the service is for has happened once, where a service says so; from then on True."""
     _dependencies: dict[str, _State] = field(default_factory=dict)
 
     def report(self, dependency: str, up: bool, detail: str = "") -> None:
@@ -38,11 +40,19 @@ class Health:
             gauge(Metric.DEPENDENCY_UP).remove(self.service, dependency)
 
     def ready_self(self) -> bool:
-        """Started and not draining: what a readiness probe asks, so that a Redis blip does not empty a Service."""
-        return self.started and not self.draining
+        """Started, begun and not draining: what a readiness probe asks, so that a Redis blip does not empty a Service.
+        Who still waits for the schema or the topics has not started."""
+        return self.started and self.begun and not self.draining
 
     def ready(self) -> bool:
         return self.ready_self() and all(state.up for state in self._dependencies.values())
+
+    def dependencies(self) -> dict[str, dict[str, object]]:
+        """Each dependency's state, since when (RFC 3339), and what is wrong."""
+        return {
+            name: {"up": state.up, "since": rfc3339(state.since_ns), "detail": state.detail}
+            for name, state in self._dependencies.items()
+        }
 
     def document(self) -> dict[str, object]:
         return {
@@ -50,8 +60,5 @@ class Health:
             "ready": self.ready(),
             "started": self.started,
             "draining": self.draining,
-            "dependencies": {
-                name: {"up": state.up, "since": rfc3339(state.since_ns), "detail": state.detail}
-                for name, state in self._dependencies.items()
-            },
+            "dependencies": self.dependencies(),
         }

@@ -1,5 +1,8 @@
 """The ops port of every process: ``/health``, ``/ready``, ``/metrics``, and ``/status`` where a service has one.
 
+``/health`` is answered on the event loop that does the work: where that is stuck nobody answers, which is what a
+liveness probe has to find out. ``/ready?scope=self``: started (schema and topics are there), and not draining.
+
 A few hundred bytes of HTTP/1.1 by hand would be our own code for nothing, and FastAPI costs each process 25 MB: uvicorn
 with a plain ASGI function is in between, and is there already.
 """

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
 import uvloop
@@ -21,6 +22,9 @@ from services.runtime.ops import Ops, Status
 from services.runtime.settings import Settings
 
 LOOP_LAG_WINDOW_S = 15.0
+GC_ALLOCATIONS = 50_000
+"""New objects before Python looks for cycles among them. Records come by the thousand and hold none: at its default of
+2,000 every batch is looked at several times over."""
 
 
 class Component(Protocol):
@@ -45,18 +49,22 @@ class Resource:
 
 
 async def serve(
-    health: Health, settings: Settings, components: Sequence[Component], status: Status | None = None
+    health: Health,
+    settings: Settings,
+    components: Sequence[Component],
+    status: Status | None = None,
+    *,
+    drain_s: float = 0,
 ) -> None:
     """Run the components of one service, with its ops port around them.
 
-    SIGTERM and SIGINT drain: ``/ready`` turns 503, each component's ``stop`` is called, last started first, and all of
-    it has ``grace_s``: what is not over by then is ended, exit 1. Raises what a component raised.
+    SIGTERM and SIGINT drain: ``/ready`` turns 503 and for ``drain_s`` everything else goes on, then each component's
+    ``stop`` is called, last started first, and all of it has ``grace_s``: what is not over by then is ended, exit 1.
+    Raises what a component raised.
     """
     log = logging.logger()
     stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signum, stopping.set)
+    _on_signals(stopping.set)
     started: list[tuple[Component, asyncio.Task[None]]] = []
     everything: list[Component] = [Ops(health, settings.ops_host, settings.ops_port, status), *components]
     try:
@@ -65,10 +73,18 @@ async def serve(
                 if not await _unless(stopping, component.start()):
                     break
                 started.append((component, asyncio.create_task(component.run(), name=type(component).__name__)))
+                # Libraries take the signals for themselves when they are started: kopf does.
+                _on_signals(stopping.set)
             else:
                 health.started = True
+                _leave_the_start_to_itself()
                 log.info("started")
-            await _until_stopped_or_failed(stopping, [run for _, run in started])
+            runs = [run for _, run in started]
+            await _until_stopped_or_failed(stopping.wait(), runs)
+            if health.started and drain_s > 0:
+                health.draining = True
+                log.info("draining", drain_s=drain_s)
+                await _until_stopped_or_failed(asyncio.sleep(drain_s), runs)
     finally:
         health.draining = True
         log.info("stopping")
@@ -109,11 +125,23 @@ def run_service[S: Settings](
         raise SystemExit(1) from None
 
 
-async def _until_stopped_or_failed(stopping: asyncio.Event, runs: list["asyncio.Task[None]"]) -> None:
-    waiter: asyncio.Future[Any] = asyncio.ensure_future(stopping.wait())
+def _on_signals(stop: Callable[[], None]) -> None:
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop)
+
+
+def _leave_the_start_to_itself() -> None:
+    """What the start made stays until the end: the garbage collector need not walk it again, in the middle of work."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, *gc.get_threshold()[1:])
+
+
+async def _until_stopped_or_failed(stopped: Coroutine[Any, Any, Any], runs: list["asyncio.Task[None]"]) -> None:
+    waiter: asyncio.Future[Any] = asyncio.ensure_future(stopped)
     running: set[asyncio.Future[Any]] = set(runs)
     try:
-        while not stopping.is_set():
+        while not waiter.done():
             done, _ = await asyncio.wait([waiter, *running], return_when=asyncio.FIRST_COMPLETED)
             for run in done - {waiter}:
                 running.remove(run)

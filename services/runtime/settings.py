@@ -4,14 +4,17 @@ A bad value, or a ``TICKPLANE_`` variable that nothing knows, is a ``ConfigError
 """
 
 import difflib
+import ipaddress
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import AliasChoices, Field, ValidationError
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.errors import ConfigError
+from services.contracts.lab import is_client_account
 
 PREFIX = "TICKPLANE_"
 
@@ -59,8 +62,46 @@ class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", validation_alias=usual_name("KAFKA_BOOTSTRAP_SERVERS"))
     """Where Kafka is: ``host:port``, comma-separated."""
 
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", validation_alias=usual_name("KAFKA_SECURITY_PROTOCOL")
+    )
+    """Whether the connection is encrypted (`…SSL`) and whether it is by a user with a password (`SASL_…`)."""
+
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+        "SCRAM-SHA-512", validation_alias=usual_name("KAFKA_SASL_MECHANISM")
+    )
+    """How the user shows the password. `PLAIN` sends it, so only with `SASL_SSL`."""
+
+    kafka_sasl_username: str = Field("", validation_alias=usual_name("KAFKA_SASL_USERNAME"), validate_default=True)
+    """The user, where the protocol is `SASL_…`."""
+
+    kafka_sasl_password: SecretStr = Field(
+        SecretStr(""), validation_alias=usual_name("KAFKA_SASL_PASSWORD"), validate_default=True
+    )
+    """The user's password, read at start: another one wants a restart."""
+
+    kafka_ca_file: str = Field("", validation_alias=usual_name("KAFKA_CA_FILE"))
+    """Certificates (PEM) of who signs the brokers'; the system's where it is empty."""
+
     partitions: int = Field(6, ge=1, le=1000)
     """Partitions of each topic keyed by product. Fixed at install: another number would move products between them."""
+
+    market_groups: int = Field(1, ge=1, le=100)
+    """The order lab's market groups: symbols that share balances, an engine and a partition. Fixed at install."""
+
+    @field_validator("kafka_sasl_username", "kafka_sasl_password")
+    @classmethod
+    def _is_given_for_sasl(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        if str(info.data.get("kafka_security_protocol")).startswith("SASL") and not value:
+            raise ValueError("KAFKA_SECURITY_PROTOCOL wants a user and a password")
+        return value
+
+    @field_validator("kafka_ca_file")
+    @classmethod
+    def _is_there(cls, value: str) -> str:
+        if value and not Path(value).is_file():
+            raise ValueError("there is no such file")
+        return value
 
 
 class TopicsSettings(KafkaSettings):
@@ -77,15 +118,123 @@ class PostgresSettings(Settings):
     database_url: str = Field(
         "postgresql://postgres@127.0.0.1:5432/tickplane", validation_alias=usual_name("DATABASE_URL")
     )
-    """Where Postgres is."""
+    """Where Postgres is, and the user. TLS is asked for by `?sslmode=verify-full&sslrootcert=FILE`."""
+
+    database_password: SecretStr = Field(SecretStr(""), validation_alias=usual_name("DATABASE_PASSWORD"))
+    """The user's password, in place of one in the URL; read at start: another one wants a restart."""
 
     database_pool_max: int = Field(4, ge=1, le=100)
     """Connections of one process. Replicas times this must stay below Postgres' max_connections."""
 
 
+class MigrationSettings(PostgresSettings):
+    """How the schema is brought to its version, by whoever does it: the owner of the schema."""
+
+    database_roles: Literal["make", "wait", "none"] = "make"
+    """The services' roles in Postgres: `make` those that are missing, `wait` until somebody else has made them, or
+    `none` where the services log in as the schema's owner."""
+
+    recorder_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_recorder` may log in. Empty: how it logs in is left as it is."""
+
+    candles_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_candles` may log in. Empty: how it logs in is left as it is."""
+
+    indicators_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_indicators` may log in. Empty: how it logs in is left as it is."""
+
+    api_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_api` may log in. Empty: how it logs in is left as it is."""
+
+    validator_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_validator` may log in. Empty: how it logs in is left as it is."""
+
+    orders_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_orders` may log in. Empty: how it logs in is left as it is."""
+
+    matching_database_password: SecretStr = SecretStr("")
+    """With this password the role `tickplane_matching` may log in. Empty: how it logs in is left as it is."""
+
+    migrate_timeout_s: float = Field(300, ge=0, le=86_400)
+    """How long `tickplane migrate` waits for Postgres, Kafka, and what others have to make, before it gives up."""
+
+
 class RedisSettings(Settings):
     redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=usual_name("REDIS_URL"))
-    """Where Valkey or Redis is."""
+    """Where Valkey or Redis is; `rediss://` with TLS."""
+
+    redis_password: SecretStr = Field(SecretStr(""), validation_alias=usual_name("REDIS_PASSWORD"))
+    """Its password, in place of one in the URL; read at start: another one wants a restart."""
+
+
+class ServingSettings(Settings):
+    """What every service has that answers requests."""
+
+    drain_s: float = Field(0, ge=0, le=300)
+    """How long requests are still served after SIGTERM, while readiness says 503 already: as long as it takes whoever
+    sends them here to notice. `TICKPLANE_GRACE_S` comes after it."""
+
+
+class EdgeSettings(ServingSettings):
+    """What every service has that the edge reaches."""
+
+    trusted_proxies: str = "127.0.0.1,::1"
+    """Addresses and networks of the edge, comma-separated: only they are believed about ``X-Forwarded-For``."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        for part in filter(None, (part.strip() for part in value.split(","))):
+            ipaddress.ip_network(part)
+        return value
+
+
+class RestSettings(EdgeSettings):
+    """What every REST interface has."""
+
+    rate_limit_timeout_ms: int = Field(250, ge=1, le=10_000)
+    """How long a request waits for Redis to count it before this replica counts by itself."""
+
+    rate_limit_retry_s: float = Field(1.0, gt=0, le=60)
+    """How long a replica counts by itself before it asks a Redis that failed again."""
+
+    rate_limit_clients_max: int = Field(10_000, ge=1, le=1_000_000)
+    """Clients one replica counts by itself at once; beyond it the one that came first is forgotten."""
+
+    cors_origins: str = ""
+    """Origins whose pages may read the answers, comma-separated; ``*`` for every one. Empty: the same origin only."""
+
+    query_timeout_s: float = Field(5.0, gt=0, le=60)
+    """How long a request waits for Postgres before it is answered 503."""
+
+    dependency_check_interval_s: float = Field(5.0, ge=0.1, le=300)
+    """How often the stores are asked whether they are there, and (by `api`) the log for its ends, for the lag."""
+
+
+class LabSettings(Settings):
+    """What the services of the order lab share."""
+
+    anonymous_account: str = ""
+    """The account of who has no API key, with the scopes `read` and `trade`; its trades are in Redis under
+    `trade:<id>`, too. Empty: a missing key is 401."""
+
+    @field_validator("anonymous_account")
+    @classmethod
+    def _is_an_account(cls, value: str) -> str:
+        if value and not is_client_account(value):
+            raise ValueError("not the name of an account: letters, digits, ., _ and -, and not a reserved one")
+        return value
+
+
+class TracingSettings(Settings):
+    """Traces, of every service that a tick passes through."""
+
+    traces_sample_ratio: float = Field(0, ge=0, le=1)
+    """How many of the ticks that clients send are traced, of 1; the gateway chooses. 0 is off: each service that a
+    traced tick passes through needs it above 0 to add its part."""
+
+    otlp_endpoint: str = Field("http://127.0.0.1:4318", validation_alias=usual_name("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    """Where traces are sent: the base URL of an OTLP/HTTP collector."""
 
 
 def variables(settings: type[Settings]) -> dict[str, str]:

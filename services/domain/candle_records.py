@@ -1,4 +1,4 @@
-"""What a bar on the topic ``candles`` must be before an indicator goes on from it."""
+"""What a bar on the topic ``candles`` must be before anybody goes on from it."""
 
 import msgspec
 
