@@ -15,7 +15,6 @@ import msgspec
 
 from services.contracts.events import Indicators, Trade
 from services.domain.money import plain
-from services.gateway.repeats import Repeats
 from services.runtime.clock import rfc3339
 
 _encode = msgspec.json.Encoder().encode
@@ -27,6 +26,8 @@ class Channel(StrEnum):
 
 
 class Product(NamedTuple):
+    """What is followed: a product of an exchange, or an instrument of none."""
+
     exchange: str
     product_id: str
 
@@ -72,12 +73,11 @@ class Latest:
 
 
 class Hub[S: Hashable]:
-    """Give it the records in log order: each gives the frames to deliver."""
+    """Give it the records in log order, without repeats: each gives the frames to deliver."""
 
-    def __init__(self, dedup_window: int) -> None:
+    def __init__(self) -> None:
         self._latest: dict[Product, Latest] = {}
         self._subscribers: defaultdict[tuple[Channel, Product], set[S]] = defaultdict(set)
-        self._repeats: defaultdict[int, Repeats] = defaultdict(lambda: Repeats(dedup_window))
 
     def knows(self, product: Product) -> bool:
         """Whether a feed has it, or it was ever seen."""
@@ -92,13 +92,12 @@ class Hub[S: Hashable]:
         latest = self._latest[product]
         return latest.price is None or not latest.indicators
 
-    def on_trade(self, partition: int, offset: int, trade: Trade) -> list[Delivery[S]]:
-        """A repeat, or a trade that is older than the newest, changes nothing."""
-        identity = f"{trade.exchange}:{trade.product_id}:{trade.trade_id}"
+    def on_trade(self, offset: int, trade: Trade) -> list[Delivery[S]]:
+        """A trade that is older than the newest changes nothing."""
         product = Product(trade.exchange, trade.product_id)
         self.learn(product)
         latest = self._latest[product]
-        if self._repeats[partition].add(offset, identity) or latest.is_late(trade):
+        if latest.is_late(trade):
             return []
         latest.number, latest.trade_time_ns = trade.trade_number, trade.time
         price, size = plain(trade.price), plain(trade.size)

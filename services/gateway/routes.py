@@ -1,6 +1,7 @@
 """What a request's path means. Pure: bytes in, a place to go or an answer out."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,6 +15,9 @@ QUERY_FIELDS_MAX = 20
 CHANNELS = {channel.value: channel for channel in Channel}
 """First segment of a WebSocket path to what it delivers: ``/crypto/{product}``, ``/indicators/{product}``."""
 
+STREAM_PATH = "/v1/stream"
+MARKETDATA_PATH = "/ws/marketdata"
+
 GREETING = b"Tickplane. The markets are at /markets.\n"
 
 
@@ -26,17 +30,45 @@ class Follow:
 
 
 @dataclass(frozen=True)
+class Stream:
+    """A WebSocket that says itself what it follows."""
+
+
+@dataclass(frozen=True)
+class MarketData:
+    """A WebSocket that sends ticks to be validated; with ``broadcast`` it gets everybody's verdicts."""
+
+    broadcast: bool
+
+
+Destination = Follow | Stream | MarketData
+
+
+@dataclass(frozen=True)
 class Answer:
     """A plain HTTP answer."""
 
     status: HTTPStatus
     body: bytes
     content_type: str = "application/json"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def socket_route(target: bytes) -> Follow | Answer:
+Files = Callable[[str, str], Answer | None]
+"""(path, the request's ``Accept-Encoding``) to the file there, if there is one."""
+
+
+def no_files(_path: str, _accept_encoding: str) -> None:
+    """Nothing is there."""
+
+
+def socket_route(target: bytes) -> Destination | Answer:
     """Where a WebSocket request goes. ``target`` is the request line's: path and query."""
     path, query = _split(target)
+    if path == STREAM_PATH:
+        return Stream()
+    if path == MARKETDATA_PATH:
+        return MarketData("broadcast=true" in query.split("&"))
     segments = path.split("/")
     channel = CHANNELS.get(segments[1]) if len(segments) == 3 else None
     if channel is None or not segments[2]:
@@ -49,14 +81,17 @@ def socket_route(target: bytes) -> Follow | Answer:
     return Follow(channel, Product(exchange, unquote(segments[2])))
 
 
-def plain_route(target: bytes) -> Answer:
+def plain_route(target: bytes, accept_encoding: str = "", files: Files = no_files) -> Answer:
     """What a request that is no WebSocket's is told."""
     path, _query = _split(target)
+    file = files(path, accept_encoding)
+    if file is not None:
+        return file
     if path == "/":
         return Answer(HTTPStatus.OK, GREETING, "text/plain; charset=utf-8")
     if path == "/health":
         return Answer(HTTPStatus.OK, b'{"status":"ok"}')
-    if path.split("/")[1] in CHANNELS:
+    if path in (STREAM_PATH, MARKETDATA_PATH) or path.split("/")[1] in CHANNELS:
         return problem(HTTPStatus.UPGRADE_REQUIRED, "this is a WebSocket")
     return problem(HTTPStatus.NOT_FOUND, "not found")
 

@@ -1,20 +1,17 @@
-"""The sockets: a thin shell of picows around the hub. One write a client and frame, no task a client.
+"""The sockets: a thin shell of picows. It accepts within the limits, and sends everybody away when it stops.
 
 https://picows.readthedocs.io/en/stable/reference.html
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import random
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from picows import (
     WSAutoPingStrategy,
-    WSFrame,
-    WSListener,
-    WSMsgType,
     WSTransport,
     WSUpgradeRequest,
     WSUpgradeResponse,
@@ -22,77 +19,47 @@ from picows import (
     ws_create_server,
 )
 
+from services.adapters.http.origins import Origins
 from services.contracts.metrics import Metric
-from services.gateway.hub import Channel, Delivery, Hub, Product
-from services.gateway.routes import Answer, Follow, plain_route, problem, socket_route
+from services.gateway.addresses import Addresses
+from services.gateway.clients import GOING_AWAY, SLOW_CLIENT, TOO_MANY_CONNECTIONS, Client, Host
+from services.gateway.routes import Answer, Destination, Files, Follow, no_files, plain_route, problem, socket_route
 from services.gateway.settings import GatewaySettings
+from services.gateway.stream.outbox import WRITES_PER_TURN
 from services.runtime import logging
 from services.runtime.metrics import counter, gauge
 from services.runtime.request_id import HEADER, request_id
 from services.runtime.serve import Resource
 
-GOING_AWAY = 1001
-SLOW_CLIENT = 4008
-UNKNOWN_PRODUCT = 4504
-"""1001 and 4000 to 4499 invite the client back, 4500 to 4999 do not."""
-
 READ_BUFFER_BYTES = 1_024
 """What a connection costs before it says anything; picows grows it."""
 RETRY_AFTER_S = 5
-TEXT_SHOWN_MAX = 128
+REFUSED_OPEN_MAX = 500
+"""Connections beyond the limit that may be open at once to be told so by a close code; more are answered 503."""
+STOP_SHARE_OF_GRACE = 0.5
+"""How much of the grace sending clients away may take."""
 
-Fill = Callable[[Product], Awaitable[list["Delivery[Client]"]]]
-
-
-class Client(WSListener):
-    """One connection that follows one product."""
-
-    def __init__(self, server: "Server", follow: Follow, own_id: str) -> None:
-        self._server = server
-        self.follow = follow
-        self.request_id = own_id
-        self.transport: WSTransport | None = None
-
-    def send(self, frame: bytes) -> None:
-        assert self.transport is not None
-        self.transport.send(WSMsgType.TEXT, frame)
-
-    def close(self, code: int, reason: str) -> None:
-        """Say goodbye, and cut the client off when it does not answer in time."""
-        assert self.transport is not None
-        self.transport.send_close(code, reason)  # type: ignore[arg-type]  # the stub knows the standard codes only
-        asyncio.get_running_loop().call_later(self._server.close_timeout_s, self.transport.disconnect, False)
-
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self.transport = transport
-        transport.underlying_transport.set_write_buffer_limits(high=self._server.client_buffer_bytes_max)
-        self._server.opened(self)
-
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        if frame.msg_type == WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code())
-            transport.disconnect()
-
-    def on_ws_disconnected(self, _transport: WSTransport) -> None:
-        self._server.closed(self)
-
-    def pause_writing(self) -> None:
-        self._server.too_slow(self)
-
-    def resume_writing(self) -> None:
-        """A client that was too slow stays closed."""
+MakeClient = Callable[[Host, Any, str], Client]
+"""(the server, the destination, the request's id) to the client."""
 
 
 class Server(Resource):
-    """Accepts clients, subscribes them to the hub, writes what it delivers."""
+    """``make`` has, for each kind of destination, who makes its clients; ``goodbye`` makes the frame that tells one
+    to come back after some milliseconds."""
 
-    def __init__(self, hub: Hub[Client], settings: GatewaySettings, fill: Fill) -> None:
-        self.close_timeout_s = settings.close_timeout_s
-        self.client_buffer_bytes_max = settings.client_buffer_bytes_max
-        self._hub = hub
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        make: dict[type[Destination], MakeClient],
+        goodbye: Callable[[int], bytes],
+        files: Files = no_files,
+    ) -> None:
         self._settings = settings
-        self._fill = fill
-        self._fills: set[asyncio.Task[None]] = set()
+        self._make = make
+        self._goodbye = goodbye
+        self._files = files
+        self._origins = Origins(settings.websocket_origins)
+        self._addresses = Addresses(settings.trusted_proxies, settings.gateway_address_connections_max)
         self._clients: set[Client] = set()
         self._server: asyncio.Server | None = None
         self._stopping = False
@@ -114,97 +81,100 @@ class Server(Resource):
         )
 
     async def stop(self) -> None:
-        """Stop accepting, tell everyone to come back, and wait for them to leave."""
+        """Stop accepting, tell everyone when to come back, close them at that time, and wait for them to leave."""
         assert self._server is not None
         self._stopping = True
         self._server.close()
-        for client in list(self._clients):
-            client.close(GOING_AWAY, "the gateway restarts")
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
+        for count, (after_s, client) in enumerate(self._farewells(), 1):
+            if client.goodbye_frames:
+                client.send(self._goodbye(round(after_s * 1_000)))
+            loop.call_at(begun_s + after_s, client.send_away)
+            if count % WRITES_PER_TURN == 0:
+                await asyncio.sleep(0)
         if self._clients:
             self._empty.clear()
             await self._empty.wait()
 
-    def deliver(self, deliveries: Iterable[Delivery[Client]]) -> None:
-        for channel, subscribers, frame in deliveries:
-            for client in subscribers:
-                client.send(frame)
-            _frames_sent(channel).inc(len(subscribers))
-
     def opened(self, client: Client) -> None:
-        """The current values at once, and what comes after them; 4504 for a product that nobody has."""
+        """Let the client in, unless there are too many."""
+        assert client.transport is not None
+        peer = client.transport.underlying_transport.get_extra_info("peername") or ("",)
+        client.address = self._addresses.client(peer[0], client.transport.request.headers.get("x-forwarded-for"))
         self._clients.add(client)
-        _connections(client.follow.channel).inc()
+        _connections(client.kind).inc()
         self._log("client_connected", client)
-        channel, product = client.follow.channel, client.follow.product
+        alone = self._addresses.enter(client.address)
         if self._stopping:
             client.close(GOING_AWAY, "the gateway restarts")
-            return
-        if not self._hub.knows(product):
-            self._refuse_unknown(client)
-            return
-        frame = self._hub.subscribe(channel, product, client)
-        if frame is not None:
-            self.deliver([Delivery(channel, (client,), frame)])
-        if self._hub.lacks_values(product):
-            self._start_fill(product)
+        elif len(self._clients) > self._settings.gateway_connections_max:
+            self._refuse(client, "connections_max", "too many connections")
+        elif not alone:
+            self._refuse(client, "address_connections_max", "too many connections from one address")
+        else:
+            client.let_in = True
+            client.entered()
 
     def closed(self, client: Client) -> None:
-        self._hub.unsubscribe(client.follow.channel, client.follow.product, client)
         self._clients.discard(client)
-        _connections(client.follow.channel).dec()
+        self._addresses.leave(client.address)
+        _connections(client.kind).dec()
         self._log("client_disconnected", client)
         if not self._clients:
             self._empty.set()
 
     def too_slow(self, client: Client) -> None:
         """Nothing more is put into its buffer but the close, which it gets if it reads in time."""
-        channel, product = client.follow.channel, client.follow.product
-        counter(Metric.GATEWAY_SLOW_CLIENT_CLOSES).labels(channel).inc()
-        self._hub.unsubscribe(channel, product, client)
+        counter(Metric.GATEWAY_SLOW_CLIENT_CLOSES).labels(client.kind).inc()
         self._log("client_too_slow", client)
         client.close(SLOW_CLIENT, "the client does not read")
+
+    def cut_off_later(self, transport: WSTransport) -> None:
+        asyncio.get_running_loop().call_later(self._settings.close_timeout_s, transport.disconnect, False)
 
     def _accept(self, request: WSUpgradeRequest) -> WSUpgradeResponseWithListener:
         own_id = request_id(request.headers.get(HEADER))
         if request.headers.get("upgrade", "").lower() != "websocket":
-            return _answer(plain_route(request.path), own_id)
+            return _answer(plain_route(request.path, request.headers.get("accept-encoding", ""), self._files), own_id)
         target = socket_route(request.path)
-        if isinstance(target, Follow) and len(self._clients) >= self._settings.gateway_connections_max:
-            counter(Metric.GATEWAY_REFUSALS).labels("connections_max").inc()
-            target = problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again soon")
+        if not isinstance(target, Answer):
+            target = self._problem(request, target) or target
         if isinstance(target, Answer):
             return _answer(target, own_id)
         response = WSUpgradeResponse.create_101_response({HEADER: own_id})
-        return WSUpgradeResponseWithListener(response, Client(self, target, own_id))
+        return WSUpgradeResponseWithListener(response, self._make[type(target)](self, target, own_id))
 
-    def _refuse_unknown(self, client: Client) -> None:
-        exchange, product_id = client.follow.product
-        counter(Metric.GATEWAY_REFUSALS).labels("unknown_product").inc()
-        detail = f"no feed has {product_id[:TEXT_SHOWN_MAX]} of {exchange[:TEXT_SHOWN_MAX]}; see /markets"
-        client.send(msgspec.json.encode({"error": "unknown_product", "detail": detail}))
-        client.close(UNKNOWN_PRODUCT, "unknown product")
+    def _problem(self, request: WSUpgradeRequest, target: Destination) -> Answer | None:
+        """Why a socket is not opened at all. A client of a flat path is told by 503 that there are too many."""
+        if type(target) not in self._make:
+            return problem(HTTPStatus.NOT_FOUND, "there is no such WebSocket")
+        if not self._origins.allow(request.headers.get("origin"), request.headers.get("host")):
+            counter(Metric.GATEWAY_REFUSALS).labels("origin").inc()
+            return problem(HTTPStatus.FORBIDDEN, "pages of this origin may not connect")
+        most = self._settings.gateway_connections_max + (0 if isinstance(target, Follow) else REFUSED_OPEN_MAX)
+        if len(self._clients) >= most:
+            counter(Metric.GATEWAY_REFUSALS).labels("connections_max").inc()
+            return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections; try again soon")
+        return None
 
-    def _start_fill(self, product: Product) -> None:
-        async def fill() -> None:
-            self.deliver(await self._fill(product))
+    def _refuse(self, client: Client, why: str, reason: str) -> None:
+        counter(Metric.GATEWAY_REFUSALS).labels(why).inc()
+        client.close(TOO_MANY_CONNECTIONS, reason)
 
-        task = asyncio.create_task(fill())
-        self._fills.add(task)
-        task.add_done_callback(self._fills.discard)
+    def _farewells(self) -> Iterator[tuple[float, Client]]:
+        """When each client is to leave, in seconds from now: at random, so that they do not come back all at once."""
+        clients = list(self._clients)
+        spread_s = min(self._settings.grace_s * STOP_SHARE_OF_GRACE, len(clients) / self._settings.goodbyes_per_second)
+        for client in clients:
+            yield random.uniform(0, spread_s), client
 
     def _log(self, event: str, client: Client) -> None:
-        exchange, product_id = client.follow.product
-        logging.logger().info(
-            event,
-            channel=client.follow.channel,
-            exchange=exchange[:TEXT_SHOWN_MAX],
-            product_id=product_id[:TEXT_SHOWN_MAX],
-            request_id=client.request_id,
-        )
+        logging.logger().info(event, **client.about(), request_id=client.request_id)
 
 
 def _answer(answer: Answer, own_id: str) -> WSUpgradeResponseWithListener:
-    headers = {"Content-Type": answer.content_type, HEADER: own_id}
+    headers = {"Content-Type": answer.content_type, HEADER: own_id, **answer.headers}
     if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if answer.status == HTTPStatus.UPGRADE_REQUIRED:
@@ -216,11 +186,6 @@ def _answer(answer: Answer, own_id: str) -> WSUpgradeResponseWithListener:
     return WSUpgradeResponseWithListener(response, None)
 
 
-@lru_cache(len(Channel))
-def _frames_sent(channel: Channel) -> Any:
-    return counter(Metric.GATEWAY_FRAMES_SENT).labels(channel)
-
-
-@lru_cache(len(Channel))
-def _connections(channel: Channel) -> Any:
-    return gauge(Metric.GATEWAY_CONNECTIONS).labels(channel)
+@lru_cache(100)
+def _connections(kind: str) -> Any:
+    return gauge(Metric.GATEWAY_CONNECTIONS).labels(kind)

@@ -34,14 +34,14 @@ def frames(deliveries: list[Delivery[str]]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def hub() -> Hub[str]:
-    hub: Hub[str] = Hub(dedup_window=100)
+    hub: Hub[str] = Hub()
     hub.learn(BTC)
     hub.subscribe(Channel.CRYPTO, BTC, "ann")
     return hub
 
 
 def test_a_trade_becomes_a_flat_frame_with_its_place_in_the_log(hub: Hub[str]) -> None:
-    (delivery,) = hub.on_trade(0, 41, trade(7, "100.50", "2.0"))
+    (delivery,) = hub.on_trade(41, trade(7, "100.50", "2.0"))
     assert list(delivery.subscribers) == ["ann"]
     assert json.loads(delivery.frame) == {
         "exchange": "coinbase",
@@ -55,14 +55,14 @@ def test_a_trade_becomes_a_flat_frame_with_its_place_in_the_log(hub: Hub[str]) -
 
 
 def test_previous_is_the_sequence_delivered_before(hub: Hub[str]) -> None:
-    hub.on_trade(0, 41, trade(7, "100"))
-    hub.on_trade(0, 42, trade(7, "100"))
-    (frame,) = frames(hub.on_trade(0, 47, trade(8, "101")))
+    hub.on_trade(41, trade(7, "100"))
+    hub.on_trade(42, trade(7, "100"))
+    (frame,) = frames(hub.on_trade(47, trade(8, "101")))
     assert (frame["previous"], frame["sequence"]) == (41, 47)
 
 
 def test_indicators_are_in_the_frame_and_keep_the_trades_sequence(hub: Hub[str]) -> None:
-    hub.on_trade(0, 41, trade(7, "100"))
+    hub.on_trade(41, trade(7, "100"))
     (frame,) = frames(hub.on_indicators(3, indicators({"ema_12": 99.5}, 41)))
     assert frame["price"] == "100"
     assert frame["ema_12"] == 99.5
@@ -70,10 +70,10 @@ def test_indicators_are_in_the_frame_and_keep_the_trades_sequence(hub: Hub[str])
 
 
 def test_the_indicators_channel_has_indicators_only_and_its_own_sequence() -> None:
-    hub: Hub[str] = Hub(100)
+    hub: Hub[str] = Hub()
     hub.learn(BTC)
     hub.subscribe(Channel.INDICATORS, BTC, "bob")
-    assert hub.on_trade(0, 41, trade(7, "100")) == []
+    assert hub.on_trade(41, trade(7, "100")) == []
     hub.on_indicators(3, indicators({"ema_12": 99.0}, 41))
     (frame,) = frames(hub.on_indicators(5, indicators({"sma_20@1m": 98.0}, 42, "1m")))
     assert frame == {
@@ -88,50 +88,40 @@ def test_the_indicators_channel_has_indicators_only_and_its_own_sequence() -> No
 
 
 def test_nothing_is_sent_when_nothing_changed(hub: Hub[str]) -> None:
-    assert hub.on_trade(0, 1, trade(7, "100"))
-    assert hub.on_trade(0, 2, trade(8, "100.0")) == []
+    assert hub.on_trade(1, trade(7, "100"))
+    assert hub.on_trade(2, trade(8, "100.0")) == []
     assert hub.on_indicators(1, indicators({"ema_12": 1.0}, 1))
     assert hub.on_indicators(2, indicators({"ema_12": 1.0}, 2)) == []
 
 
 def test_a_late_trade_does_not_change_the_price(hub: Hub[str]) -> None:
-    hub.on_trade(0, 1, trade(8, "100"))
-    assert hub.on_trade(0, 2, trade(7, "90")) == []
+    hub.on_trade(1, trade(8, "100"))
+    assert hub.on_trade(2, trade(7, "90")) == []
 
 
 def test_without_numbers_an_older_time_is_late(hub: Hub[str]) -> None:
-    hub.on_trade(0, 1, trade(None, "100", trade_id="b", time=2))
-    assert hub.on_trade(0, 2, trade(None, "90", trade_id="a", time=1)) == []
-    assert hub.on_trade(0, 3, trade(None, "91", trade_id="c", time=2))
+    hub.on_trade(1, trade(None, "100", trade_id="b", time=2))
+    assert hub.on_trade(2, trade(None, "90", trade_id="a", time=1)) == []
+    assert hub.on_trade(3, trade(None, "91", trade_id="c", time=2))
 
 
 def test_an_indicator_record_published_again_is_dropped_by_its_input_sequence(hub: Hub[str]) -> None:
-    hub.on_trade(0, 1, trade(8, "100"))
+    hub.on_trade(1, trade(8, "100"))
     hub.on_indicators(1, indicators({"ema_12": 1.0}, 10))
     hub.on_indicators(2, indicators({"ema_12": 2.0}, 20))
     assert hub.on_indicators(3, indicators({"ema_12": 1.0}, 10)) == []
     assert hub.on_indicators(4, indicators({"rsi_14@1m": 50.0}, 10, "1m"))
 
 
-@pytest.mark.parametrize(("window", "prices"), [(100, ["100", "101"]), (0, ["100", "101", "100"])])
-def test_a_repeat_is_not_delivered_twice_and_without_the_window_it_is(window: int, prices: list[str]) -> None:
-    hub: Hub[str] = Hub(window)
-    hub.learn(BTC)
-    hub.subscribe(Channel.CRYPTO, BTC, "ann")
-    first, second = trade(None, "100", trade_id="a"), trade(None, "101", trade_id="b")
-    delivered = [d for offset, t in enumerate([first, second, first]) for d in hub.on_trade(0, offset, t)]
-    assert [frame["price"] for frame in frames(delivered)] == prices
-
-
 def test_the_current_values_come_at_once(hub: Hub[str]) -> None:
-    hub.on_trade(0, 41, trade(7, "100"))
+    hub.on_trade(41, trade(7, "100"))
     frame = hub.subscribe(Channel.CRYPTO, BTC, "eve")
     assert frame is not None
     assert json.loads(frame)["sequence"] == 41
 
 
 def test_redis_fills_only_what_the_log_did_not_give(hub: Hub[str]) -> None:
-    hub.on_trade(0, 41, trade(7, "100"))
+    hub.on_trade(41, trade(7, "100"))
     price = {"price": "1", "size": "1", "side": "BUY", "time": str(BEGIN), "trade_id": "1"}
     (frame,) = frames(hub.fill(BTC, price, {"ema_12": "99.5", "time": str(BEGIN)}))
     assert (frame["price"], frame["ema_12"]) == ("100", 99.5)
@@ -147,7 +137,7 @@ def test_a_price_from_redis_has_no_place_in_the_log(hub: Hub[str]) -> None:
 
 def test_who_left_gets_nothing(hub: Hub[str]) -> None:
     hub.unsubscribe(Channel.CRYPTO, BTC, "ann")
-    assert hub.on_trade(0, 1, trade(7, "100")) == []
+    assert hub.on_trade(1, trade(7, "100")) == []
 
 
 @pytest.mark.parametrize("name", ["*", "BTC-*", "BTC-US?", "[B]TC-USD", ""])
