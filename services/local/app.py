@@ -15,10 +15,11 @@ import typer
 from rich.console import Console
 
 from services.adapters.kafka import apply_topics
-from services.adapters.postgres import migrate
+from services.adapters.migrate import migrate
 from services.contracts.errors import ConfigError
-from services.local import feeds
+from services.local import accounts, feeds
 from services.local.figures import Reading, figures
+from services.local.market_maker import MarketMaker
 from services.local.ports import is_free
 from services.local.scrape import Scrape, scrape
 from services.local.screen import Plain, Rich, Screen
@@ -26,9 +27,11 @@ from services.local.settings import LocalSettings
 from services.local.stack import Stack
 from services.local.supervisor import RESTART_BASE_S, Child, State, keep_running
 from services.runtime.backoff import Backoff
-from services.runtime.settings import TopicsSettings
+from services.runtime.settings import MigrationSettings, TopicsSettings
 
 MEGABYTE = 1 << 20
+DEPOSIT_TIMEOUT_S = 30.0
+DEPOSIT_POLL_S = 0.1
 
 
 def up(plain: Annotated[bool, typer.Option("--plain", help="Only the logs, no live screen.")] = False) -> None:
@@ -54,6 +57,7 @@ class Run:
         self._stack = stack
         self._screen = screen
         self._keepers: dict[str, asyncio.Task[None]] = {}
+        self._keys: dict[str, str] = {}
 
     async def until_stopped(self) -> None:
         """Return after SIGTERM, SIGINT or SIGHUP, when everything has ended. Raises ConfigError."""
@@ -81,24 +85,38 @@ class Run:
             self._keep(child)
         await self._apply_topics()
         await self._all_ready(stack.children)
+        await self._deposit_first()
         screen.urls(_urls(stack))
         screen.say(f"everything is up after {asyncio.get_running_loop().time() - began:.1f} s")
-        await asyncio.gather(self._show_figures(), *self._keepers.values())
+        await asyncio.gather(self._show_figures(), self._make_market(), *self._keepers.values())
 
     async def _migrate(self) -> None:
         """Start the stores, and bring the schema to its version while Kafka is still booting."""
         for child in self._stack.stores:
             self._keep(child)
         await self._all_ready([child for child in self._stack.stores if child.part is self._stack.postgres])
-        await migrate(self._stack.postgres.url)
+        await migrate(MigrationSettings.load(database_url=self._stack.postgres.url, database_password=""))
+        self._keys = await accounts.make_keys(self._stack.postgres.url, self._stack.keys_file)
 
     async def _apply_topics(self) -> None:
         """Make the topics. The services, which take about as long to load as Kafka, wait for them."""
         await self._all_ready(self._stack.stores)
-        topics = TopicsSettings.load()
-        await apply_topics(
-            self._stack.kafka.url, partitions=topics.partitions, retention_bytes=topics.topics_retention_bytes
-        )
+        kafka = {"kafka_bootstrap_servers": self._stack.kafka.url, "kafka_security_protocol": "PLAINTEXT"}
+        await apply_topics(TopicsSettings.load(**kafka))
+
+    async def _deposit_first(self) -> None:
+        """Once the symbols are listed, so that whoever orders next has something to pay with."""
+        async with httpx.AsyncClient(base_url=self._stack.caddy.url, timeout=DEPOSIT_TIMEOUT_S) as client:
+            try:
+                async with asyncio.timeout(DEPOSIT_TIMEOUT_S):
+                    while not await _deposited(client, self._keys):
+                        await asyncio.sleep(DEPOSIT_POLL_S)
+            except TimeoutError:
+                self._screen.say("the order lab takes no deposits: its accounts may have no money")
+
+    async def _make_market(self) -> None:
+        if self._settings.market_maker:
+            await MarketMaker(self._stack.caddy.url, self._keys, self._screen.say).run()
 
     def _keep(self, child: Child) -> None:
         backoff = Backoff(RESTART_BASE_S, self._settings.restart_backoff_max_s)
@@ -151,6 +169,13 @@ async def _signalled() -> None:
     await event.wait()
 
 
+async def _deposited(client: httpx.AsyncClient, keys: dict[str, str]) -> bool:
+    try:
+        return await accounts.deposit_first(client, keys)
+    except httpx.HTTPError:
+        return False
+
+
 def _urls(stack: Stack) -> dict[str, str]:
     edge = stack.caddy.url
     return {
@@ -158,6 +183,9 @@ def _urls(stack: Stack) -> dict[str, str]:
         "markets": f"{edge}/markets",
         "candles": f"{edge}/candles/BTC-USD/1m?exchange=demo",
         "stream": f"{edge.replace('http', 'ws', 1)}/crypto/BTC-USD?exchange=demo",
+        "order book": f"{edge}/v1/book/DEMO-USD",
+        "order lab's keys": str(stack.keys_file),
+        "gRPC": stack.grpc,
         "health": f"{edge}/ready",
         "everything else": str(stack.endpoints_file),
     }

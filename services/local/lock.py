@@ -7,7 +7,7 @@ from pathlib import Path
 from services.local.bootstrap import REQUIREMENTS, ROOT, find_uv
 
 KAFKA = ROOT / "services" / "local" / "kafka"
-GROUPS = {"run": ("local",), "dev": ("dev",), "bench": ("dev", "bench")}
+GROUPS: dict[str, tuple[str, ...]] = {"image": (), "run": ("local",), "dev": ("dev",), "bench": ("dev", "bench")}
 """Each lock and its dependency groups; each holds to the versions of the one before."""
 
 

@@ -15,7 +15,7 @@ import subprocess
 import uuid
 from abc import ABC, abstractmethod
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -225,6 +225,11 @@ class Valkey(Part):
 
     MAX_MEMORY_MB = 256
 
+    def __init__(self, folder: Path, port: int, log: Path | None = None, options: Sequence[str] = ()) -> None:
+        """``options`` are more of the server's own."""
+        super().__init__(folder, port, log)
+        self._options = options
+
     @property
     def url(self) -> str:
         return f"redis://{LOOPBACK}:{self.port}/0"
@@ -235,7 +240,7 @@ class Valkey(Part):
         memory = ["--maxmemory", f"{self.MAX_MEMORY_MB}mb", "--maxmemory-policy", "allkeys-lru"]
         await self.process.start(
             [get_binary_path(), "--port", str(self.port), "--bind", LOOPBACK, "--dir", self.folder, "--save", "",
-             "--appendonly", "no", *memory]
+             "--appendonly", "no", *memory, *self._options]
         )  # fmt: skip
 
     async def _answers(self) -> bool:
@@ -328,12 +333,21 @@ class Caddy(Part):
 
     name = "caddy"
 
-    def __init__(self, folder: Path, host: str, port: int, *, api: int, gateway: int, log: Path | None = None) -> None:
-        """``api`` and ``gateway`` are the ports of those services."""
+    ORDERS_PATHS = (
+        *("/place_order", "/trade/*", "/whoami", "/v1/conservation"),
+        *("/v1/orders", "/v1/orders/*", "/v1/executions", "/v1/executions/*", "/v1/book/*"),
+        *("/v1/symbols", "/v1/symbols/*", "/v1/accounts/*"),
+    )
+
+    def __init__(
+        self, folder: Path, host: str, port: int, *, api: int, gateway: int, orders: int, log: Path | None = None
+    ) -> None:
+        """``api``, ``gateway`` and ``orders`` are the ports of those services."""
         super().__init__(folder, port, log)
         self._host = host
         self._api = api
         self._gateway = gateway
+        self._orders = orders
 
     @property
     def url(self) -> str:
@@ -367,9 +381,13 @@ http://:{self.port} {{
     bind {self._host}
     request_header -Forwarded
     request_header -X-Real-Ip
-    @gateway path / /crypto/* /indicators/* /v1/stream /ws/*
+    @gateway path / /assets/* /crypto/* /indicators/* /v1/stream /ws/*
     handle @gateway {{
         reverse_proxy {LOOPBACK}:{self._gateway}
+    }}
+    @orders path {" ".join(self.ORDERS_PATHS)}
+    handle @orders {{
+        reverse_proxy {LOOPBACK}:{self._orders}
     }}
     handle {{
         reverse_proxy {LOOPBACK}:{self._api}

@@ -17,6 +17,9 @@ class LocalSettings(Settings):
     feeds: str = Field("coinbase,kraken,demo", min_length=1)
     """What to connect to: ``venue[:PRODUCT+PRODUCT][@endpoint],…``, or a YAML file of MarketFeeds."""
 
+    market_maker: bool = True
+    """Whether a market maker keeps quotes on the order lab's `DEMO-USD`, and now and then somebody trades with it."""
+
     folder: Path = Path(".tickplane")
     """Where data, logs and `endpoints.json` are kept. Two runs at the same time need two."""
 

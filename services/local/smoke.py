@@ -1,7 +1,7 @@
 """``make smoke``: try every piece of a running stack, one line each. Exit code 1 where one is broken.
 
 It works under an exchange label of its own, with a new product for every run, so it neither disturbs nor needs the
-feeds.
+feeds. In the order lab it trades the smallest quantity between alice and bob.
 """
 
 import asyncio
@@ -19,6 +19,8 @@ import httpx
 import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from websockets.asyncio.client import connect
+from websockets.exceptions import WebSocketException
 
 from services.contracts.errors import ConfigError
 from services.contracts.events import Trade, product_key
@@ -33,10 +35,16 @@ AGES_S = (190, 130, 70)
 READY_TIMEOUT_S = 15.0
 CANDLES_TIMEOUT_S = 30.0
 COUNTED_TIMEOUT_S = 15.0
+EXECUTED_TIMEOUT_S = 15.0
+FRAME_TIMEOUT_S = 10.0
 POLL_S = 0.25
 MINUTE_NS = 60 * NS_PER_S
 TRUNCATED = b'{"exchange":"smoke","product_id":'
-AWAY = (httpx.HTTPError, KafkaError, OSError, KeyError)
+INSTRUMENT, PRICE_OUT_OF_RANGE = "SMOKE", 1e9
+SYMBOL = "BTC-USD"
+"""Where nobody makes a market: the two orders find each other."""
+AWAY = (httpx.HTTPError, KafkaError, OSError, KeyError, ValueError, WebSocketException)
+"""What a broken piece makes of a check; TimeoutError is an OSError, and ValueError is what is no JSON."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class Smoke:
     """One run against one stack."""
 
     endpoints: dict[str, Any]
+    keys: dict[str, str]
     http: httpx.AsyncClient
     producer: AIOKafkaProducer
     product_id: str
@@ -73,6 +82,69 @@ class Smoke:
 
         return await _until(are_there, CANDLES_TIMEOUT_S)
 
+    async def streams_trades(self) -> str | None:
+        """Follow the trades emitted on `/v1/stream`; its snapshot has them all."""
+        request = {"op": "subscribe", "id": 1, "channel": "trades", "exchange": EXCHANGE, "products": [self.product_id]}
+        async with connect(self._websocket("/v1/stream")) as socket, asyncio.timeout(FRAME_TIMEOUT_S):
+            await socket.send(json.dumps(request))
+            async for text in socket:
+                frame = json.loads(text)
+                if frame["type"] == "snapshot":
+                    ids = [trade["trade_id"] for trade in frame["data"]["trades"]]
+                    return None if ids == ["1", "2", "3"] else f"the snapshot of the trades is {text!r}"
+                if frame["type"] == "error":
+                    return f"a subscription is answered {text!r}"
+        return "the stream ended before the snapshot"
+
+    async def validates_ticks(self) -> str | None:
+        """A good and a bad tick on `/ws/marketdata`."""
+        async with connect(self._websocket("/ws/marketdata")) as socket, asyncio.timeout(FRAME_TIMEOUT_S):
+            for price, wanted in ((1.0, "VALID"), (PRICE_OUT_OF_RANGE, "INVALID")):
+                await socket.send(json.dumps({"instrumentId": INSTRUMENT, "price": price, "volume": 1}))
+                answer = await socket.recv()
+                if json.loads(answer).get("status") != wanted:
+                    return f"a tick at {price} is answered {answer!r}"
+        return None
+
+    async def matches_orders(self) -> str | None:
+        """Cross two orders of two accounts, and wait for the execution."""
+        selling, buying = (f"{self.product_id}-{side}" for side in ("sell", "buy"))
+        price, quantity = await self._price_and_quantity()
+        for account, side, order_id in (("alice", "sell", selling), ("bob", "buy", buying)):
+            order = {"id": order_id, "symbol": SYMBOL, "side": side, "price": str(price), "quantity": quantity}
+            answer = await self.http.post("/v1/orders", json=order, headers=self._as(account))
+            if answer.status_code != 202:
+                return f"an order is answered {answer.status_code}: {answer.text}"
+
+        async def is_executed() -> str | None:
+            answer = await self.http.get(f"/trade/{buying}", headers=self._as("bob"))
+            found = answer.json()
+            return None if found.get("found") and found["trade"]["qty"] == quantity else f"/trade says {answer.text}"
+
+        wrong = await _until(is_executed, EXECUTED_TIMEOUT_S)
+        # Where somebody else sold for less, ours is still there.
+        await self.http.delete(f"/v1/orders/{selling}", headers=self._as("alice"))
+        return wrong
+
+    async def _price_and_quantity(self) -> tuple[Decimal, str]:
+        """A price between what is bid and asked, and the smallest quantity."""
+        alice = self._as("alice")
+        symbols = {each["symbol"]: each for each in (await self.http.get("/v1/symbols", headers=alice)).json()}
+        rules = symbols[SYMBOL]
+        book = (await self.http.get(f"/v1/book/{SYMBOL}", params={"depth": 1}, headers=alice)).json()
+        newest = f"/v1/executions?scope=public&symbol={SYMBOL}&limit=1"
+        executions = (await self.http.get(newest, headers=alice)).json()["executions"]
+        if book["bids"]:
+            price = Decimal(book["bids"][0][0]) + Decimal(rules["tick_size"])
+        elif book["asks"]:
+            price = Decimal(book["asks"][0][0]) - Decimal(rules["tick_size"])
+        else:
+            price = Decimal(executions[0]["price"] if executions else rules["reference_price"])
+        return price, rules["min_quantity"] or rules["lot_size"]
+
+    def _as(self, account: str) -> dict[str, str]:
+        return {"X-API-Key": self.keys[account]}
+
     async def refuses_unknown_resolutions(self) -> str | None:
         answer = await self.http.get(f"/candles/{self.product_id}/7m?exchange={EXCHANGE}")
         if answer.status_code != 400 or "detail" not in answer.json():
@@ -87,6 +159,9 @@ class Smoke:
             return None if await self._dead_letters() > before else "dlq_messages_total did not rise"
 
         return await _until(counted, COUNTED_TIMEOUT_S)
+
+    def _websocket(self, path: str) -> str:
+        return str(self.endpoints["edge"]).replace("http", "ws", 1) + path
 
     async def _dead_letters(self) -> float:
         page = await scrape(self.http, self.endpoints["metrics"]["recorder"])
@@ -113,21 +188,23 @@ class Smoke:
 
 def main() -> None:
     """Try every piece of what `make run` started. Exits 1 where one is broken."""
-    if not asyncio.run(smoke(read_endpoints(LocalSettings.load().folder))):
+    folder = LocalSettings.load().folder
+    if not asyncio.run(smoke(_read(folder, "endpoints.json"), _read(folder, "keys.json"))):
         raise SystemExit(1)
 
 
-def read_endpoints(folder: Path) -> dict[str, Any]:
-    file = folder / "endpoints.json"
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    """One of the files that a run leaves for others."""
+    file = folder / name
     try:
-        endpoints: dict[str, Any] = json.loads(file.read_text())
+        found: dict[str, Any] = json.loads(file.read_text())
     except FileNotFoundError:
         raise ConfigError(f"there is no {file}: start `make run`, or set TICKPLANE_FOLDER to its folder") from None
-    return endpoints
+    return found
 
 
-async def smoke(endpoints: dict[str, Any]) -> bool:
-    """Try every piece, each though another is broken. Whether all work."""
+async def smoke(endpoints: dict[str, Any], keys: dict[str, str]) -> bool:
+    """Try every piece, each though another is broken; ``keys`` are the order lab's accounts'. Whether all work."""
     now_ns = time.time_ns()
     producer = AIOKafkaProducer(bootstrap_servers=endpoints["kafka"])
     try:
@@ -137,7 +214,7 @@ async def smoke(endpoints: dict[str, Any]) -> bool:
         return False
     try:
         async with httpx.AsyncClient(base_url=endpoints["edge"], timeout=10) as http:
-            run = Smoke(endpoints, http, producer, f"SMOKE{now_ns // NS_PER_S}-USD", now_ns)
+            run = Smoke(endpoints, keys, http, producer, f"SMOKE{now_ns // NS_PER_S}-USD", now_ns)
             return await _try_all(run)
     finally:
         await producer.stop()
@@ -145,7 +222,16 @@ async def smoke(endpoints: dict[str, Any]) -> bool:
 
 async def _try_all(run: Smoke) -> bool:
     sound = True
-    for check in (run.is_ready, run.makes_candles, run.refuses_unknown_resolutions, run.counts_dead_letters):
+    checks = (
+        run.is_ready,
+        run.makes_candles,
+        run.streams_trades,
+        run.validates_ticks,
+        run.matches_orders,
+        run.refuses_unknown_resolutions,
+        run.counts_dead_letters,
+    )
+    for check in checks:
         name = check.__name__.replace("_", " ")
         try:
             wrong = await check()

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tests.bench import consumers, flood, latency, parse, rest, start
+from tests.bench import consumers, flood, latency, marketdata, orders, parse, rest, start, validator
 from tests.bench.report import Figure, Machine, Report
 
 
@@ -24,7 +24,10 @@ BENCHES: dict[str, Bench] = {
     latency.BENCH: latency.run,
     flood.BENCH: flood.run,
     rest.BENCH: rest.run,
+    orders.BENCH: orders.run,
+    marketdata.BENCH: marketdata.run,
     start.BENCH: start.run,
+    validator.BENCH: validator.run,
 }
 
 

@@ -1,6 +1,7 @@
 """``GET /candles`` at a steady 500 requests a second, from a client process of its own."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -31,16 +32,16 @@ RESOLUTIONS_ASKED = ("1m", "5m")
 async def run(*, quick: bool) -> list[Figure]:
     trades, runs, run_s = (QUICK_TRADES, 1, QUICK_RUN_S) if quick else (TRADES, RUNS, RUN_S)
     async with servers() as made:
-        await _make_candles(made, trades)
+        await make_candles(made, trades)
         port = free_port()
         api = await made.service("api", TICKPLANE_API_PORT=port, RATE_LIMIT_PER_MINUTE=10_000_000)
-        await _ask(made, port, QUICK_RUN_S)
-        answers = [await _ask(made, port, run_s) for _ in range(runs)]
+        await ask(made, port, QUICK_RUN_S)
+        answers = [await ask(made, port, run_s) for _ in range(runs)]
         resident_mb = psutil.Process(api.pid).memory_info().rss / MEGABYTE
     return _figures(answers, resident_mb)
 
 
-async def _make_candles(made: Servers, trades: int) -> None:
+async def make_candles(made: Servers, trades: int) -> None:
     """What a 200-minute backlog leaves in Postgres."""
     await publish(made.kafka_url, trades, SPAN_NS // trades)
     builder = await made.service("candles")
@@ -54,14 +55,22 @@ async def _make_candles(made: Servers, trades: int) -> None:
     await builder.terminate()
 
 
-async def _ask(made: Servers, port: int, run_s: float) -> dict[str, Any]:
+async def ask(made: Servers, port: int, run_s: float, requests_per_s: float = REQUESTS_PER_S) -> dict[str, Any]:
+    """One run of the client: what it printed. Raises RuntimeError where it ended with an error."""
     paths = [
         f"/candles/{product}/{resolution}?exchange={EXCHANGE}"
         for product in product_names()[:PRODUCTS_ASKED]
         for resolution in RESOLUTIONS_ASKED
     ]
+    return await ask_paths(made, port, run_s, requests_per_s, paths)
+
+
+async def ask_paths(
+    made: Servers, port: int, run_s: float, requests_per_s: float, paths: Sequence[str]
+) -> dict[str, Any]:
+    """The same for any paths, one after the other."""
     client = Process("client", made.folder / "client.log")
-    command = [sys.executable, "-m", rest_client.__name__, LOOPBACK, port, REQUESTS_PER_S, run_s, *paths]
+    command = [sys.executable, "-m", rest_client.__name__, LOOPBACK, port, requests_per_s, run_s, *paths]
     await client.start(list(map(str, command)), env=clean_environment())
     code = await client.wait()
     if code:

@@ -1,6 +1,6 @@
 """The servers of one bench, as `make run` has them, and our services as processes on them."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,10 @@ class Servers:
 
     async def service(self, name: str, **env: object) -> Service:
         """Start ``python -m services <name>`` and wait until it is ready."""
+        return await self.module(("services", name), name, **env)
+
+    async def module(self, module: Sequence[str], name: str, **env: object) -> Service:
+        """Start ``python -m <module>``, a service like ``name``, and wait until it is ready."""
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka_url,
             "DATABASE_URL": self.database_url,
@@ -29,6 +33,7 @@ class Servers:
         }
         variables = settings | {variable: str(value) for variable, value in env.items()}
         service = Service(name, variables, self.folder / f"{name}-{len(self._services)}.jsonl")
+        service.module = tuple(module)
         self._services.append(service)
         await service.start()
         await service.wait_ready()

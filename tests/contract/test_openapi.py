@@ -1,25 +1,44 @@
-"""The REST interface only grows: what the recorded OpenAPI has, the code has.
+"""The REST interfaces only grow: what the recorded OpenAPI has, the code has.
 
 After an addition, record it: ``python tests/contract/test_openapi.py``.
 """
 
 import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from services.api.app import rest
+from services.api import app as api
 from services.api.routes import Routes
+from services.orders import app as orders
+from services.orders.commands import Commands
+from services.orders.queries import Queries
 
-RECORDED = Path(__file__).with_name("openapi.json")
+NOTHING = cast(Any, None)
 
 
 def current() -> dict[str, Any]:
-    routes = Routes(cast(Any, None), cast(Any, None), cast(Any, None), public_url="", stream_page_rows=1)
-    return rest(routes).openapi()
+    return api.rest(Routes(NOTHING, NOTHING, NOTHING, public_url="", stream_page_rows=1)).openapi()
+
+
+def current_orders() -> dict[str, Any]:
+    commands, queries = Commands(NOTHING, NOTHING, NOTHING), Queries("orders", NOTHING, NOTHING)
+    return orders.rest(commands, queries).openapi()
+
+
+RECORDED: dict[str, Callable[[], dict[str, Any]]] = {
+    "openapi.json": current,
+    "openapi_orders.json": current_orders,
+}
+"""Files in this folder, and what they are held against."""
+
+
+def recorded(name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_text())
+    return document
 
 
 def removals(recorded: dict[str, Any], document: dict[str, Any]) -> list[str]:
@@ -45,6 +64,8 @@ def _path_removals(recorded: dict[str, Any], document: dict[str, Any]) -> Iterat
                 for (place, name), parameter in parameters.items()
                 if parameter["required"] and (place, name) not in known
             )
+            if operation.get("requestBody") != promised.get("requestBody"):
+                yield f"{method} {path}: body"
             for status, answer in promised["responses"].items():
                 if operation["responses"].get(status, {}).get("content") != answer.get("content"):
                     yield f"{method} {path}: answer {status}"
@@ -64,23 +85,26 @@ def _meaning(parameter: dict[str, Any]) -> Any:
     return {key: value for key, value in parameter["schema"].items() if key not in ("description", "title")}
 
 
-def test_nothing_that_was_promised_is_gone() -> None:
-    assert removals(json.loads(RECORDED.read_text()), current()) == []
+@pytest.mark.parametrize("name", RECORDED)
+def test_nothing_that_was_promised_is_gone(name: str) -> None:
+    assert removals(recorded(name), RECORDED[name]()) == []
 
 
-def test_what_is_there_is_recorded() -> None:
-    assert removals(current(), json.loads(RECORDED.read_text())) == []
+@pytest.mark.parametrize("name", RECORDED)
+def test_what_is_there_is_recorded(name: str) -> None:
+    assert removals(RECORDED[name](), recorded(name)) == []
 
 
 @pytest.mark.parametrize("path", ["/candles/{product}/{resolution}", "/v1/candles/{product}/{resolution}"])
 def test_the_control_sees_removals(path: str) -> None:
-    recorded, document = current(), copy.deepcopy(current())
+    promised, document = current(), copy.deepcopy(current())
     document["paths"][path]["get"]["parameters"].pop()
     del document["components"]["schemas"]["Candle"]["properties"]["vwap"]
     del document["paths"]["/v1/gaps"]
-    gone = removals(recorded, document)
+    gone = removals(promised, document)
     assert [line.split(":")[0] for line in gone] == [f"get {path}", "get /v1/gaps", "Candle.vwap"]
 
 
 if __name__ == "__main__":
-    RECORDED.write_text(json.dumps(current(), indent=1, sort_keys=True) + "\n")
+    for name, document in RECORDED.items():
+        Path(__file__).with_name(name).write_text(json.dumps(document(), indent=1, sort_keys=True) + "\n")

@@ -54,6 +54,23 @@ class PositionOutside(Pipeline):
                 await outcome.store(connection)
 
 
+class NoFence(Pipeline):
+    """Control: the position is stored whoever has the partition now, and wherever it is."""
+
+    async def _store(self, connection: Connection, batch: Batch, outcome: Outcome) -> None:
+        async with connection.transaction():
+            for tp, next_offset in batch.next_offsets.items():
+                await connection.execute(
+                    "UPDATE positions SET next_offset = $1 WHERE consumer_group = $2 AND topic = $3 AND partition = $4",
+                    next_offset,
+                    str(self._engine.group),
+                    tp.topic,
+                    tp.partition,
+                )
+            if outcome.store is not None:
+                await outcome.store(connection)
+
+
 class PublishLast(Pipeline):
     """Control: what follows from a batch is published after the commit, once."""
 
@@ -71,6 +88,7 @@ VARIANTS: dict[str, type[Pipeline]] = {
     "whole": Whole,
     "position-outside": PositionOutside,
     "publish-last": PublishLast,
+    "no-fence": NoFence,
     "none": Pipeline,
 }
 

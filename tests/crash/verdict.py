@@ -11,6 +11,7 @@ from services.adapters.redis import price_key
 from services.contracts.events import Candle, Indicators, Trade
 from services.contracts.topics import Group, Topic
 from services.domain import money
+from services.runtime.settings import KafkaSettings
 from tests import oracle
 from tests.support.database import fetch
 from tests.support.log import candles as published_candles
@@ -29,7 +30,9 @@ async def caught_up(database_url: str, bootstrap_servers: str) -> bool:
     rows = await fetch(database_url, "SELECT * FROM positions")
     if not rows:
         return False
-    bounds = await log_bounds(bootstrap_servers, sorted({row["topic"] for row in rows}))
+    bounds = await log_bounds(
+        KafkaSettings.load(kafka_bootstrap_servers=bootstrap_servers), sorted({row["topic"] for row in rows})
+    )
     return all(row["next_offset"] == bounds[row["topic"], row["partition"]][1] for row in rows)
 
 

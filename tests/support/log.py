@@ -12,13 +12,14 @@ from aiokafka import AIOKafkaProducer, ConsumerRecord
 from services.adapters.kafka import read_all
 from services.contracts.events import Candle, Indicators, Trade, product_key
 from services.contracts.topics import Topic
+from services.runtime.settings import KafkaSettings
 
 CHUNK = 500
 
 
 @asynccontextmanager
 async def producer(bootstrap_servers: str, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
-    usual: dict[str, Any] = {"enable_idempotence": True, "compression_type": "lz4", "max_batch_size": 1 << 18}
+    usual: dict[str, Any] = {"enable_idempotence": True, "compression_type": "snappy", "max_batch_size": 1 << 18}
     client = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, **{**usual, **options})
     await client.start()
     try:
@@ -46,7 +47,7 @@ async def publish(bootstrap_servers: str, trades: Sequence[Trade], *, over_s: fl
 
 async def records(bootstrap_servers: str, topic: Topic) -> list[ConsumerRecord]:
     """Every record of a topic, in order within each partition."""
-    return [record async for record in read_all(bootstrap_servers, topic)]
+    return [record async for record in read_all(KafkaSettings.load(kafka_bootstrap_servers=bootstrap_servers), topic)]
 
 
 def without_repeats[T: Candle | Indicators](events: Iterable[T]) -> list[T]:

@@ -9,13 +9,21 @@ import redis.asyncio as redis
 from aiokafka.admin import AIOKafkaAdminClient
 
 from services.adapters.kafka import apply_topics
-from services.adapters.postgres import migrate
+from services.adapters.migrate import migrate
 from services.local.parts import Kafka, Part, Postgres, Valkey
 from services.local.ports import free_port
+from services.runtime.settings import MigrationSettings, TopicsSettings
 
 PARTITIONS = 6
 RETENTION_BYTES = 2 << 30
 TEMPLATE = "migrated"
+
+
+def topics_at(bootstrap_servers: str) -> TopicsSettings:
+    """A Kafka of this session, and how its topics are made."""
+    return TopicsSettings.load(
+        kafka_bootstrap_servers=bootstrap_servers, partitions=PARTITIONS, topics_retention_bytes=RETENTION_BYTES
+    )
 
 
 @dataclass
@@ -57,12 +65,24 @@ class Parts:
         try:
             if not await admin.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", TEMPLATE):
                 await admin.execute(f"CREATE DATABASE {TEMPLATE}")
-                await migrate(self.postgres.database_url(TEMPLATE))
-            self._databases += 1
-            name = f"test_{self._databases}"
-            await admin.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+                await migrate(MigrationSettings.load(database_url=self.postgres.database_url(TEMPLATE)))
+            return await self._create_database(admin, f"TEMPLATE {TEMPLATE}")
         finally:
             await admin.close()
+
+    async def empty_database(self, owner: str = "postgres") -> str:
+        """The URL of a new database without a schema."""
+        await self.start()
+        admin = await asyncpg.connect(self.postgres.database_url("postgres"))
+        try:
+            return await self._create_database(admin, f"OWNER {owner}")
+        finally:
+            await admin.close()
+
+    async def _create_database(self, admin: "asyncpg.Connection[asyncpg.Record]", options: str) -> str:
+        self._databases += 1
+        name = f"test_{self._databases}"
+        await admin.execute(f"CREATE DATABASE {name} {options}")
         return self.postgres.database_url(name)
 
     async def drop_database(self, url: str) -> None:
@@ -88,5 +108,5 @@ class Parts:
             await admin.delete_topics([topic for topic in await admin.list_topics() if not topic.startswith("__")])
         finally:
             await admin.close()
-        await apply_topics(self.kafka.url, partitions=PARTITIONS, retention_bytes=RETENTION_BYTES)
+        await apply_topics(topics_at(self.kafka.url))
         return self.kafka.url

@@ -21,7 +21,7 @@ READY_TIMEOUT_S = 30.0
 def clean_environment() -> dict[str, str]:
     """Ours without what would steer a service, and with the checkout importable from any folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "PYTHON"))}
-    return {**kept, "PYTHONPATH": str(ROOT)}
+    return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "operator")])}
 
 
 class Service:
@@ -59,7 +59,9 @@ class Service:
         async def ready() -> bool:
             if not self.running:
                 return True
-            return bool((await self.ready())["ready"])
+            document = await self.ready()
+            assert document["ready"], document
+            return True
 
         try:
             await eventually(ready, timeout_s)

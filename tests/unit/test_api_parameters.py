@@ -6,9 +6,10 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.adapters.http.asgi import request_id_of
+from services.adapters.http.parameters import storable
 from services.api.documents import candle
-from services.api.middleware import request_id_of
-from services.api.parameters import check_resolution, read_cursor, span, storable, write_cursor
+from services.api.parameters import check_resolution, read_cursor, span, write_cursor
 from services.api.store import TIME_MAX_NS, Span, TradeKey
 
 

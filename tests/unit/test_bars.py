@@ -199,3 +199,28 @@ def test_late_trades_of_two_days_ago_reach_bars_no_longer_in_memory() -> None:
     store.run(product, [_trade(100, 1 * day / 4 + 1, "99")], 12)
     assert store.bars[key].bar.trade_count == 2
     assert store.bars[key].bar.high == 99
+
+
+def test_a_trade_that_is_passed_over_is_in_no_bar_and_leaves_no_hole() -> None:
+    store = Store()
+    product = store.load()
+    store.run(product, [_trade(2, 3_600)], 0)
+    product.pass_over(_trade(1, 10))
+    product.pass_over(_trade(3, 20))
+    store.run(product, [], 1)
+    assert [stored.bar.trade_count for key, stored in store.bars.items() if key[0] == "1m"] == [1]
+    assert all(stored.complete for stored in store.bars.values())
+
+
+def test_a_bar_that_is_stored_no_longer_is_not_missed() -> None:
+    store = Store()
+    product = store.load()
+    store.run(product, [_trade(1, 0), _trade(3, 10), *(_trade(n, 90_000 * n) for n in range(4, 9))], 0)
+    old = [key for key, stored in store.bars.items() if stored.bar.trade_count == 2]
+    assert set(old) & set(product.incomplete)
+    for key in old:
+        del store.bars[key]
+    product.absorb_voids([(0, 0), (2, 2)])
+    store.run(product, [], 7)
+    assert not set(old) & set(store.bars)
+    assert not set(old) & set(product.incomplete)

@@ -13,10 +13,10 @@ from services.adapters.records import Counts, check_partition, feed_states
 from services.contracts.errors import PeerError
 from services.contracts.events import FeedState, Gap, product_key
 from services.contracts.topics import LOG_IDENTITY_KEY, Topic
+from services.domain import candle_records
 from services.domain.decoding import MESSAGE_MAX
 from services.domain.feed_states import REASON_MAX, VALUE_BYTES_MAX, decode
 from services.domain.trades import NUMBER_MAX
-from services.indicators import candles
 
 NOW_NS = 1_800_000_000_000_000_000
 PARTITIONS = 6
@@ -182,7 +182,7 @@ def test_a_key_belongs_where_the_producers_put_it(key: bytes, partitions: int) -
 
 
 def test_a_good_candle_comes_out() -> None:
-    assert candles.decode(KEY, candle()).input_sequence == 5
+    assert candle_records.decode(KEY, candle()).input_sequence == 5
 
 
 @pytest.mark.parametrize(
@@ -211,5 +211,5 @@ def test_a_good_candle_comes_out() -> None:
 )
 def test_a_bad_candle_says_why(key: bytes | None, value: bytes | None, error_type: str) -> None:
     with pytest.raises(PeerError) as refused:
-        candles.decode(key, value)
+        candle_records.decode(key, value)
     assert refused.value.error_type == error_type

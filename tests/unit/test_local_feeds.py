@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from market_operator.resource import MarketFeedSpec, environment, seconds
 from services.contracts.errors import ConfigError
-from services.local.feeds import DEFAULT_PRODUCTS, FeedSpec, environment, read_feeds, seconds, service_names
+from services.local.feeds import DEFAULT_PRODUCTS, read_feeds, service_names
 
 FILE = """
 apiVersion: tickplane.io/v1alpha1
@@ -28,13 +29,15 @@ spec: {venue: binance, products: [BTC-USDT], paused: true}
 
 
 def test_the_default_is_three_venues() -> None:
-    assert read_feeds("coinbase,kraken,demo") == [FeedSpec(v) for v in ("coinbase", "kraken", "demo")]
+    assert read_feeds("coinbase,kraken,demo") == [
+        MarketFeedSpec(v, DEFAULT_PRODUCTS) for v in ("coinbase", "kraken", "demo")
+    ]
 
 
 def test_products_and_endpoints_are_optional() -> None:
     first, second, third = read_feeds("coinbase:BTC-USD+ETH-USD, kraken:BTC-USD@ws://127.0.0.1:9901,demo")
-    assert first == FeedSpec("coinbase", products=("BTC-USD", "ETH-USD"))
-    assert second == FeedSpec("kraken", products=("BTC-USD",), endpoint="ws://127.0.0.1:9901")
+    assert first == MarketFeedSpec("coinbase", products=("BTC-USD", "ETH-USD"))
+    assert second == MarketFeedSpec("kraken", products=("BTC-USD",), endpoint="ws://127.0.0.1:9901")
     assert third.products == DEFAULT_PRODUCTS
 
 
@@ -48,7 +51,7 @@ def test_a_file_says_everything_and_leaves_out_the_paused(tmp_path: Path) -> Non
     path = tmp_path / "feeds.yaml"
     path.write_text(FILE)
     (spec,) = read_feeds(str(path))
-    assert environment(spec) == {
+    assert environment(spec, spec.products) == {
         "TICKPLANE_VENUE": "kraken",
         "TICKPLANE_EXCHANGE": "kraken-replayed",
         "TICKPLANE_PRODUCTS": "BTC-USD,ETH-USD",
@@ -85,7 +88,7 @@ def test_a_file_that_is_not_there_is_refused() -> None:
 
 
 def test_what_is_left_out_is_left_to_the_feed() -> None:
-    assert environment(FeedSpec("demo", products=("BTC-USD",))) == {
+    assert environment(MarketFeedSpec("demo", ("BTC-USD",)), ("BTC-USD",)) == {
         "TICKPLANE_VENUE": "demo",
         "TICKPLANE_PRODUCTS": "BTC-USD",
         "TICKPLANE_GAP_REPAIR_ENABLED": "true",
@@ -93,7 +96,7 @@ def test_what_is_left_out_is_left_to_the_feed() -> None:
 
 
 def test_each_feed_has_a_name_of_its_own() -> None:
-    specs = [FeedSpec(venue) for venue in ("kraken", "demo", "kraken", "kraken")]
+    specs = [MarketFeedSpec(venue, DEFAULT_PRODUCTS) for venue in ("kraken", "demo", "kraken", "kraken")]
     assert service_names(specs) == ["feed-kraken", "feed-demo", "feed-kraken-2", "feed-kraken-3"]
 
 

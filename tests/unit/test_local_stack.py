@@ -1,0 +1,19 @@
+"""What a run consists of, before anything is started."""
+
+from pathlib import Path
+
+import pytest
+
+from services.local.settings import LocalSettings
+from services.local.stack import Stack
+
+
+def services(folder: Path) -> set[str]:
+    return {child.name for child in Stack(LocalSettings.load(folder=folder), [], None).services}
+
+
+def test_every_market_group_has_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = services(tmp_path)
+    assert {"orders", "matching"} <= one
+    monkeypatch.setenv("TICKPLANE_MARKET_GROUPS", "3")
+    assert services(tmp_path) == one | {"matching-1", "matching-2"}
