@@ -1,18 +1,16 @@
 """Wires the ``api``: REST over what Postgres and Redis hold."""
 
-import math
-from typing import Any
-
 from fastapi import FastAPI, Request, Response
-from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 
+from services.adapters.http.asgi import App, Observed
+from services.adapters.http.server import RETRY_AFTER_S, describe, edge_server, with_cors
 from services.adapters.kafka import LogEnds
 from services.adapters.postgres import Postgres
 from services.adapters.rate_limit import RateLimiter
 from services.adapters.redis import Redis
 from services.api import documents
-from services.api.middleware import App, Observed, RateLimited
+from services.api.middleware import RateLimited
 from services.api.monitor import Monitor
 from services.api.routes import Routes
 from services.api.settings import ApiSettings
@@ -20,78 +18,44 @@ from services.api.store import Store
 from services.contracts.errors import InfraError
 from services.contracts.topics import Topic
 from services.runtime.health import Health
-from services.runtime.ops import HttpServer
 from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
 
 SERVICE = "api"
-LAG_TOPICS = (Topic.MARKET_TRADES, Topic.CANDLES, Topic.FEED_STATE)
+LAG_TOPICS = (Topic.MARKET_TRADES, Topic.CANDLES, Topic.FEED_STATE, Topic.RAW_TICKS, Topic.ORDERS)
 """What consumer groups have positions in."""
-KEEP_ALIVE_S = 150
-"""Longer than edges keep idle connections (Caddy: 2 min), so that they close first and never lose a request to it."""
-RETRY_AFTER_S = 2
-"""What a client is told while Postgres is away: about as long as a restart takes."""
 
 
 def rest(routes: Routes) -> FastAPI:
     """The paths, without what is around them."""
-    app = FastAPI(title="Tickplane", version="1", docs_url="/docs", redoc_url=None)
+    app = FastAPI(title="Tickplane", version="1", docs_url="/docs", redoc_url=None, redirect_slashes=False)
     app.include_router(routes.probes())
     app.include_router(routes.markets_and_candles(prefix=""))
     app.include_router(routes.markets_and_candles(prefix="/v1"))
     app.include_router(routes.versioned())
     app.add_exception_handler(InfraError, _unavailable)
-    describe = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = describe()
-        document["components"]["schemas"].update(documents.components())
-        return document
-
-    app.openapi = openapi  # type: ignore[method-assign]
+    describe(app, documents.DOCUMENTS)
     return app
 
 
-def public(routes: Routes, limiter: RateLimiter, cors_origins: str) -> App:
+def public(routes: Routes, limiter: RateLimiter, health: Health, cors_origins: str) -> App:
     """The paths with what is around them, outermost first: observed, CORS, rate limit."""
-    app: Any = RateLimited(rest(routes), SERVICE, limiter)
-    origins = [origin.strip() for origin in cors_origins.split(",") if origin.strip()]
-    if origins:
-        app = CORSMiddleware(
-            app, allow_origins=origins, allow_methods=["GET"], expose_headers=["X-Request-ID", "Retry-After"]
-        )
-    return Observed(app, SERVICE)
+    limited = RateLimited(rest(routes), SERVICE, limiter)
+    return Observed(with_cors(limited, cors_origins, methods=["GET"]), health)
 
 
 async def api(settings: ApiSettings, health: Health) -> None:
-    database = Postgres(settings.database_url, settings.database_pool_max, health)
-    cache = Redis(settings.redis_url, health)
-    log_ends = LogEnds(settings.kafka_bootstrap_servers, LAG_TOPICS, health)
+    database = Postgres(settings, health)
+    cache = Redis(settings, health)
+    log_ends = LogEnds(settings, LAG_TOPICS, health)
     store = Store(database, cache, settings.query_timeout_s)
     monitor = Monitor(store, log_ends)
     checks = Periodic(settings.dependency_check_interval_s, monitor.check)
-    limiter = RateLimiter(
-        SERVICE,
-        cache,
-        health.clock,
-        limit=settings.rate_limit_per_minute,
-        timeout_s=settings.rate_limit_timeout_ms / 1_000,
-        retry_s=settings.rate_limit_retry_s,
-        clients_max=settings.rate_limit_clients_max,
-    )
+    limiter = RateLimiter.of(settings, SERVICE, cache, health.clock, limit=settings.rate_limit_per_minute)
     routes = Routes(store, monitor, health, public_url=settings.public_url, stream_page_rows=settings.stream_page_rows)
-    server = HttpServer(
-        public(routes, limiter, settings.cors_origins),
-        settings.api_host,
-        settings.api_port,
-        http="httptools",
-        proxy_headers=True,
-        forwarded_allow_ips=settings.trusted_proxies,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        limit_concurrency=settings.api_requests_max,
-        timeout_graceful_shutdown=math.ceil(settings.grace_s / 2),
-    )
-    await serve(health, settings, [database, cache, log_ends, checks, server])
+    app = public(routes, limiter, health, settings.cors_origins)
+    server = edge_server(app, settings.api_host, settings.api_port, settings, requests_max=settings.api_requests_max)
+    await serve(health, settings, [database, cache, log_ends, checks, server], drain_s=settings.drain_s)
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:

@@ -12,8 +12,6 @@ import msgspec
 from services.domain.money import plain, vwap
 from services.runtime.clock import rfc3339
 
-SCHEMA_REF = "#/components/schemas/{name}"
-
 
 class Candle(msgspec.Struct, gc=False):
     """One bar. ``timestamp`` is its start. ``closed`` is false while it is open; ``revision`` counts corrections."""
@@ -196,12 +194,6 @@ DOCUMENTS: tuple[Any, ...] = (
     Liveness,
     Problem,
 )
-
-
-def components() -> dict[str, Any]:
-    """The JSON Schema of every document, by name."""
-    _references, schemas = msgspec.json.schema_components(DOCUMENTS, ref_template=SCHEMA_REF)
-    return schemas
 
 
 def candle(exchange: str, product_id: str, row: Any) -> Candle:

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 from fastapi import HTTPException, Path, Query
 from fastapi.exceptions import RequestValidationError
 
+from services.adapters.http.parameters import storable
 from services.api.store import TIME_MAX_NS, Span, TradeKey
 from services.domain.candles import RESOLUTIONS
 from services.runtime.clock import parse_rfc3339
 
 EXCHANGE_DEFAULT = "coinbase"
-LIMIT_MAX = 1_000
 
 ProductPath = Annotated[str, Path(description="`BASE-QUOTE`, for example `BTC-USD`")]
 ResolutionPath = Annotated[str, Path(description=f"One of {', '.join(RESOLUTIONS)}")]
@@ -20,7 +20,6 @@ ExchangeFilter = Annotated[str | None, Query(description="Only this exchange")]
 ProductId = Annotated[str, Query(description="`BASE-QUOTE`, for example `BTC-USD`")]
 ProductFilter = Annotated[str | None, Query(description="Only this product")]
 StatusFilter = Annotated[Literal["open", "repaired", "void", "lost"] | None, Query(description="Only these gaps")]
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Rows at most")]
 Start = Annotated[
     str | None, Query(description="From this time on (RFC 3339)", json_schema_extra={"format": "date-time"})
 ]
@@ -36,11 +35,6 @@ def check_resolution(resolution: str) -> None:
     """400 for a resolution that no bar has."""
     if resolution not in RESOLUTIONS:
         raise HTTPException(400, f"there is no such resolution; choose one of {', '.join(RESOLUTIONS)}")
-
-
-def storable(*texts: str | None) -> bool:
-    """Whether Postgres can hold these texts at all: what it cannot hold, it has no rows for."""
-    return not any(text and "\0" in text for text in texts)
 
 
 def span(start: str | None, end: str | None) -> Span:

@@ -11,6 +11,8 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from services.adapters.http.documents import Responses, described, json_response
+from services.adapters.http.parameters import Limit, storable
 from services.api import documents
 from services.api.monitor import Monitor
 from services.api.parameters import (
@@ -20,7 +22,6 @@ from services.api.parameters import (
     Exchange,
     ExchangeFilter,
     Format,
-    Limit,
     ProductFilter,
     ProductId,
     ProductPath,
@@ -30,16 +31,12 @@ from services.api.parameters import (
     check_resolution,
     read_cursor,
     span,
-    storable,
     write_cursor,
 )
 from services.api.store import Span, Store
 from services.domain.candles import RESOLUTIONS
 from services.runtime.clock import rfc3339
 from services.runtime.health import Health
-
-Responses = dict[int | str, dict[str, Any]]
-"""Status to its description, as FastAPI takes them."""
 
 _HOST = re.compile(r"[A-Za-z0-9.:\[\]_-]{1,255}")
 _ENCODER = msgspec.json.Encoder()
@@ -63,7 +60,7 @@ class Routes:
         """``/health`` and ``/ready``."""
         router = APIRouter(tags=["health"])
         _get(router, "/health", self.liveness, documents.Liveness, {})
-        _get(router, "/ready", self.readiness, documents.Readiness, {503: _described("Not ready", documents.Readiness)})
+        _get(router, "/ready", self.readiness, documents.Readiness, {503: described("Not ready", documents.Readiness)})
         return router
 
     def markets_and_candles(self, prefix: str) -> APIRouter:
@@ -91,12 +88,12 @@ class Routes:
 
     async def liveness(self) -> Response:
         """The process lives."""
-        return _json(documents.Liveness("ok"))
+        return json_response(documents.Liveness("ok"))
 
     async def readiness(self, scope: str | None = None) -> Response:
         """Each dependency's state and since when; 503 while one is down. `scope=self` asks only for this process."""
         ready = self._health.ready_self() if scope == "self" else self._health.ready()
-        return _json(self._health.document(), 200 if ready else 503)
+        return json_response(self._health.document(), 200 if ready else 503)
 
     async def markets(self, request: Request) -> Response:
         """Exchanges, products, resolutions, and example URLs that work."""
@@ -109,7 +106,7 @@ class Routes:
         ]
         exchanges = list(dict.fromkeys(product.exchange for product in products))
         base_url = self._public_url or _base_url(request)
-        return _json(documents.Markets(exchanges, products, list(RESOLUTIONS), _examples(base_url, products)))
+        return json_response(documents.Markets(exchanges, products, list(RESOLUTIONS), _examples(base_url, products)))
 
     async def candles(
         self,
@@ -124,8 +121,8 @@ class Routes:
         check_resolution(resolution)
         wanted = span(start, end)
         if not storable(exchange, product):
-            return _json([])
-        return _json(await self._store.candles(exchange, product, resolution, wanted, limit))
+            return json_response([])
+        return json_response(await self._store.candles(exchange, product, resolution, wanted, limit))
 
     async def trades(
         self,
@@ -140,19 +137,19 @@ class Routes:
         """Trades, newest first: a page with a cursor, or the whole range as a stream."""
         wanted, before = span(start, end), read_cursor(cursor)
         if not storable(exchange, product_id):
-            return _json(documents.TradePage([], None))
+            return json_response(documents.TradePage([], None))
         if format != "json":
             return await self._stream(exchange, product_id, wanted, format)
         page, next_key = await self._store.trades(exchange, product_id, wanted, before, limit)
-        return _json(documents.TradePage(page, write_cursor(next_key)))
+        return json_response(documents.TradePage(page, write_cursor(next_key)))
 
     async def ticker(self, exchange: Exchange = EXCHANGE_DEFAULT, product_id: ProductFilter = None) -> Response:
         """The newest trade of one product, or of each of the exchange's."""
-        return _json(await self._store.ticker(exchange, await self._product_ids(exchange, product_id)))
+        return json_response(await self._store.ticker(exchange, await self._product_ids(exchange, product_id)))
 
     async def indicators(self, exchange: Exchange = EXCHANGE_DEFAULT, product_id: ProductFilter = None) -> Response:
         """The latest indicators of one product, or of each of the exchange's."""
-        return _json(await self._store.indicators(exchange, await self._product_ids(exchange, product_id)))
+        return json_response(await self._store.indicators(exchange, await self._product_ids(exchange, product_id)))
 
     async def gaps(
         self,
@@ -163,12 +160,12 @@ class Routes:
     ) -> Response:
         """Runs of trades that were not received, newest first."""
         if not storable(exchange, product_id):
-            return _json([])
-        return _json(await self._store.gaps(exchange, product_id, status, limit))
+            return json_response([])
+        return json_response(await self._store.gaps(exchange, product_id, status, limit))
 
     async def status(self) -> Response:
         """Feeds, how far each consumer group is behind, gaps, and dependencies."""
-        return _json(
+        return json_response(
             {
                 "ready": self._health.ready(),
                 "dependencies": self._health.document()["dependencies"],
@@ -207,16 +204,11 @@ class Routes:
         return documents.Lag(group, topic, partition, next_offset, end, lag)
 
 
-def _described(description: str, document: Any) -> dict[str, Any]:
-    (schema,), _components = msgspec.json.schema_components([document], ref_template=documents.SCHEMA_REF)
-    return {"description": description, "content": {"application/json": {"schema": schema}}}
-
-
 _REFUSALS: Responses = {
-    429: _described("Too many requests; `Retry-After` says when to come back", documents.Problem),
-    503: _described("A dependency is away; `Retry-After` says when to come back", documents.Problem),
+    429: described("Too many requests; `Retry-After` says when to come back", documents.Problem),
+    503: described("A dependency is away; `Retry-After` says when to come back", documents.Problem),
 }
-_NO_SUCH_RESOLUTION: Responses = {400: _described("No bar has this resolution", documents.Problem)}
+_NO_SUCH_RESOLUTION: Responses = {400: described("No bar has this resolution", documents.Problem)}
 
 
 def _get(
@@ -234,12 +226,8 @@ def _get(
         response_model=None,
         response_class=Response,
         name=handler.__name__,
-        responses={200: _described("The answer", document), **refusals},
+        responses={200: described("The answer", document), **refusals},
     )
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(_ENCODER.encode(document), status, media_type="application/json")
 
 
 def _csv_lines(page: Iterable[documents.Trade]) -> bytes:

@@ -1,12 +1,10 @@
 """What the api reads: one statement an answer, and Redis for the latest values."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
-from services.adapters import postgres
 from services.adapters.postgres import Postgres, sql
 from services.adapters.redis import Redis, indicator_key, price_key
 from services.api import documents
@@ -112,22 +110,13 @@ class Store:
 
     async def check_database(self) -> None:
         """Raises InfraError while Postgres does not answer."""
-        await self._fetch("SELECT 1")
+        await self._database.fetch("SELECT 1", timeout_s=self._timeout_s)
 
     async def check_cache(self) -> None:
         await self._cache.hashes([price_key("", "")])
 
     async def _rows(self, name: str, *arguments: object) -> list[asyncpg.Record]:
-        return await self._fetch(sql(name), *arguments)
-
-    async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                rows = await self._database.pool.fetch(statement, *arguments)
-        except postgres.AWAY as error:
-            raise self._database.away(error) from error
-        self._database.report(None)
-        return rows
+        return await self._database.fetch(sql(name), *arguments, timeout_s=self._timeout_s)
 
 
 def _ticker(exchange: str, product_id: str, values: dict[str, str]) -> documents.Ticker | None:

@@ -24,6 +24,7 @@ from services.contracts.topics import Topic
 from services.domain.candles import NS_PER_MINUTE
 from services.runtime.clock import SystemClock, rfc3339
 from services.runtime.health import Health
+from services.runtime.settings import KafkaSettings
 from tests.conftest import StartService
 from tests.support.parts import Parts
 from tests.support.polling import eventually
@@ -243,7 +244,7 @@ async def test_gaps_and_status_say_what_is_missing(api: Api, bootstrap_servers: 
         (200, "void", False), (100, "open", True)
     ]  # fmt: skip
     assert [gap["first"] for gap in await api.json("/v1/gaps?status=open")] == [100]
-    producer = Producer(bootstrap_servers, Health("test", SystemClock()))
+    producer = Producer(KafkaSettings.load(kafka_bootstrap_servers=bootstrap_servers), Health("test", SystemClock()))
     await producer.start()
     sends = [await producer.send(Topic.MARKET_TRADES, b"k", b"{}", partition=0) for _ in range(5)]
     await producer.acknowledged(sends)

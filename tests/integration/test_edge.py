@@ -29,14 +29,15 @@ async def echo(name: str) -> tuple[asyncio.Server, int]:
 
 @pytest.fixture
 async def edge(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    (api, api_port), (gateway, gateway_port) = await echo("api"), await echo("gateway")
-    caddy = Caddy(tmp_path / "caddy", LOOPBACK, free_port(), api=api_port, gateway=gateway_port)
+    echoes = {name: await echo(name) for name in ("api", "gateway", "orders")}
+    api, gateway, orders = (port for _, port in echoes.values())
+    caddy = Caddy(tmp_path / "caddy", LOOPBACK, free_port(), api=api, gateway=gateway, orders=orders)
     await caddy.start()
     async with httpx.AsyncClient(base_url=caddy.url) as client:
         yield client
     await caddy.stop()
-    api.close()
-    gateway.close()
+    for server, _ in echoes.values():
+        server.close()
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,20 @@ async def edge(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         ("/indicators/BTC-USD", "gateway"),
         ("/v1/stream", "gateway"),
         ("/ws/marketdata", "gateway"),
+        ("/place_order", "orders"),
+        ("/trade/1", "orders"),
+        ("/v1/orders", "orders"),
+        ("/v1/orders/1", "orders"),
+        ("/v1/orders?state=open", "orders"),
+        ("/v1/executions", "orders"),
+        ("/v1/book/DEMO-USD?depth=5", "orders"),
+        ("/v1/symbols", "orders"),
+        ("/v1/symbols/DEMO-USD/halt", "orders"),
+        ("/v1/accounts/alice/deposits", "orders"),
+        ("/v1/conservation", "orders"),
+        ("/whoami", "orders"),
         ("/markets", "api"),
+        ("/v1/trades", "api"),
         ("/v1/indicators", "api"),
         ("/candles/BTC-USD/1m?limit=2", "api"),
         ("/ready", "api"),

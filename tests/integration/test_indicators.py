@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -16,6 +17,7 @@ from services.contracts.topics import Group, Topic
 from tests import oracle
 from tests.conftest import StartService
 from tests.crash.verdict import caught_up
+from tests.support.database import fetch
 from tests.support.log import producer, publish, records, without_repeats
 from tests.support.polling import eventually
 from tests.support.services import Service
@@ -168,6 +170,26 @@ async def test_an_indicator_added_later_has_its_bars_at_once_and_one_that_is_rem
         return await _shown(redis_url) == {key: pytest.approx(values, rel=1e-9) for key, values in expected.items()}
 
     await eventually(shown, interval_s=0.5)
+
+
+async def test_a_state_that_cannot_be_read_is_rebuilt_from_the_stored_trades(
+    service: StartService, database_url: str, bootstrap_servers: str
+) -> None:
+    trades = generate(6_000, replace(MIX, late=0, delayed=0), seed=17)
+    await service("recorder")
+    await service("candles")
+    indicators = await service("indicators", **SETTINGS)
+    everything = {Group.RECORDER, *BOTH}
+    await publish(bootstrap_servers, trades[:4_000])
+    await _caught_up(database_url, bootstrap_servers, everything)
+    await indicators.terminate()
+    unreadable = "UPDATE product_states SET state = decode('81a776657273696f6e63', 'hex') WHERE consumer_group = $1"
+    await fetch(database_url, unreadable, Group.INDICATORS)
+    await indicators.start()
+    await indicators.wait_ready()
+    await publish(bootstrap_servers, trades[3_900:])
+    await _caught_up(database_url, bootstrap_servers, everything)
+    await _equal_the_oracles(database_url, bootstrap_servers, trades, (*PER_TRADE, *PER_BAR))
 
 
 async def test_poison_on_the_candles_topic_is_counted_and_what_is_behind_it_goes_on(

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from itertools import pairwise
@@ -18,57 +17,11 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
-from services.local.ports import LOOPBACK, free_port
-from services.local.process import Process
+from services.local.ports import LOOPBACK
+from services.local.quoting import LEVELS
 from services.replay.exchange import FakeExchange
 from tests.support.polling import eventually
-from tests.support.services import clean_environment
-
-UP_TIMEOUT_S = 90
-"""What the user is promised for a candle, on a slow day; everything else is up before that."""
-CANDLES = "/candles/BTC-USD/1m?exchange=demo"
-
-
-class Run:
-    """One `tickplane up --plain` in a folder."""
-
-    def __init__(self, folder: Path, **env: object) -> None:
-        settings = {"TICKPLANE_PORT": free_port(), "TICKPLANE_FEEDS": "demo"} | env
-        self.folder = folder
-        self.env = clean_environment() | {name: str(value) for name, value in settings.items()}
-        self.process = Process("up", folder / "up.log")
-
-    async def start(self, command: str = "up", *arguments: str) -> None:
-        # The folder is where a user stands when he types the command: `.tickplane` is relative to it.
-        program = "import os, sys, runpy; os.chdir(sys.argv.pop(1)); runpy.run_module('services', run_name='__main__')"
-        await self.process.start([sys.executable, "-c", program, self.folder, command, *arguments], env=self.env)
-
-    async def tool(self, command: str) -> tuple[int, str]:
-        """Run another command of ours in the same folder. Returns its exit code and what it printed."""
-        other = Run(self.folder)
-        other.env = self.env
-        other.process = Process(command, self.folder / f"{command}.log")
-        await other.start(command)
-        return await other.process.wait(), "\n".join(other.process.tail)
-
-    def endpoints(self) -> dict[str, Any]:
-        endpoints: dict[str, Any] = json.loads((self.folder / ".tickplane" / "endpoints.json").read_text())
-        return endpoints
-
-    async def up(self) -> dict[str, Any]:
-        """Wait until it says that everything is up."""
-
-        def said() -> bool:
-            return not self.process.running or any("everything is up" in line for line in self.process.tail)
-
-        await eventually(said, UP_TIMEOUT_S)
-        assert self.process.running, "\n".join(self.process.tail)
-        return self.endpoints()
-
-    async def candles(self) -> list[dict[str, Any]]:
-        async with httpx.AsyncClient(base_url=self.endpoints()["edge"]) as client:
-            candles: list[dict[str, Any]] = (await client.get(CANDLES)).json()
-            return candles
+from tests.support.run import UP_TIMEOUT_S, Run
 
 
 def alive(endpoints: dict[str, Any]) -> list[int]:
@@ -92,10 +45,14 @@ async def run(folder: Path) -> AsyncIterator[Run]:
 
 async def test_a_candle_by_rest_and_a_clean_end_and_the_same_data_again(run: Run) -> None:
     endpoints = await run.up()
-    assert set(endpoints) == {"edge", "kafka", "database_url", "redis_url", "metrics", "pids"}
-    assert set(endpoints["metrics"]) == {"recorder", "candles", "indicators", "api", "gateway", "feed-demo"}
+    assert set(endpoints) == {"edge", "kafka", "database_url", "redis_url", "grpc", "metrics", "pids"}
+    services = {"recorder", "candles", "indicators", "validator", "api", "gateway", "orders", "matching", "feed-demo"}
+    assert set(endpoints["metrics"]) == services
     assert set(endpoints["pids"]) == {*endpoints["metrics"], "kafka", "postgres", "valkey", "caddy"}
     first = (await eventually(run.candles, UP_TIMEOUT_S))[-1]
+    keys = run.keys()
+    assert set(keys) == {"alice", "bob", "maker", "taker", "admin"}
+    await eventually(lambda: deposited(run, "alice"))
 
     assert await run.process.stop() == 0
     assert alive(endpoints) == []
@@ -106,13 +63,84 @@ async def test_a_candle_by_rest_and_a_clean_end_and_the_same_data_again(run: Run
     assert again["database_url"] == endpoints["database_url"]
     oldest = (await eventually(run.candles))[-1]
     assert (oldest["timestamp"], oldest["first_trade_id"]) == (first["timestamp"], first["first_trade_id"])
+    assert run.keys() == keys
+    assert await deposited(run, "alice") == {"first-USD-0": "1000000", "first-BTC-0": "10", "first-DEMO-0": "10000"}
+
+
+async def deposited(run: Run, account: str) -> dict[str, str]:
+    """Every deposit of an account; raises AssertionError where one id occurs twice."""
+    found = (await run.lab("GET", f"/v1/accounts/{account}/transfers", account)).json()["transfers"]
+    amounts = {transfer["id"]: transfer["amount"] for transfer in found}
+    assert len(amounts) == len(found), found
+    return amounts
+
+
+async def test_keys_are_for_their_owner_alone_and_in_no_log(run: Run) -> None:
+    await run.up()
+    assert (run.folder / ".tickplane" / "keys.json").stat().st_mode & 0o777 == 0o600
+    assert await deposited(run, "bob")
+    logs = [path.read_text() for path in (run.folder / ".tickplane" / "logs").iterdir()]
+    assert len(logs) > 10
+    said = "\n".join([*logs, run.process.log.read_text()])
+    assert [account for account, key in run.keys().items() if key in said] == []
+    assert f"order lab's keys: {run.folder / '.tickplane' / 'keys.json'}" in said
+
+
+async def test_the_book_is_alive_through_killed_services(run: Run) -> None:
+    endpoints = await run.up()
+    before = await eventually(lambda: quoted_and_traded(run), UP_TIMEOUT_S)
+    for service in ("matching", "orders"):
+        os.kill(endpoints["pids"][service][0], signal.SIGKILL)
+    # The first order of a key-less curl, which is alice's.
+    order = {"id": "first", "symbol": "DEMO-USD", "price": 105, "qty": 0.001}
+    await eventually(lambda: placed(run, order), UP_TIMEOUT_S)
+    await eventually(lambda: answer_of(run, "/trade/first", '"found":true'), UP_TIMEOUT_S)
+    await eventually(lambda: more_is_traded(run, before), UP_TIMEOUT_S)
+    resting = (await run.lab("GET", "/v1/orders?state=open", "maker")).json()["orders"]
+    assert len(resting) <= 2 * (2 * LEVELS), "what it wants, and at most as much that is being replaced"
+
+
+async def test_without_a_market_maker_nobody_quotes(folder: Path) -> None:
+    run = Run(folder, TICKPLANE_MARKET_MAKER="false")
+    await run.start("up", "--plain")
+    await run.up()
+    await eventually(lambda: deposited(run, "maker"))
+    assert (await run.lab("GET", "/v1/orders", "maker")).json()["orders"] == []
+    assert await run.process.stop() == 0
+
+
+async def quoted_and_traded(run: Run) -> str:
+    """The newest execution's id, once there is a whole ladder and somebody has traded with it."""
+    book = (await run.lab("GET", "/v1/book/DEMO-USD", "alice")).json()
+    assert min(len(book["bids"]), len(book["asks"])) >= LEVELS - 1
+    return await newest_execution(run)
+
+
+async def newest_execution(run: Run) -> str:
+    query = "/v1/executions?scope=public&symbol=DEMO-USD&limit=1"
+    executions = (await run.lab("GET", query, "alice")).json()["executions"]
+    assert executions
+    return str(executions[0]["execution_id"])
+
+
+async def more_is_traded(run: Run, before: str) -> bool:
+    return int((await newest_execution(run)).split("-")[1]) > int(before.split("-")[1])
+
+
+async def placed(run: Run, order: dict[str, object]) -> bool:
+    return (await run.lab("POST", "/place_order", None, order)).status_code == 202
+
+
+async def answer_of(run: Run, path: str, wanted: str) -> bool:
+    return wanted in (await run.lab("GET", path, None)).text
 
 
 async def test_smoke_passes_and_a_dead_service_is_started_again(run: Run) -> None:
     endpoints = await run.up()
     assert await run.tool("smoke") == (
         0,
-        "ok      is ready\nok      makes candles\nok      refuses unknown resolutions\nok      counts dead letters",
+        "ok      is ready\nok      makes candles\nok      streams trades\nok      validates ticks\n"
+        "ok      matches orders\nok      refuses unknown resolutions\nok      counts dead letters",
     )
     (before,) = endpoints["pids"]["candles"]
     os.kill(before, signal.SIGKILL)

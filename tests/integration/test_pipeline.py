@@ -20,7 +20,7 @@ from services.runtime.clock import NS_PER_S, SystemClock
 from tests.conftest import StartService
 from tests.support.database import fetch
 from tests.support.log import producer, publish, records
-from tests.support.parts import PARTITIONS, RETENTION_BYTES
+from tests.support.parts import PARTITIONS, topics_at
 from tests.support.polling import eventually
 from tests.support.services import Service
 
@@ -318,7 +318,7 @@ async def test_topics_made_anew_are_noticed(service: StartService, database_url:
     await admin.start()
     await admin.delete_topics([str(topic) for topic in Topic])
     await admin.close()
-    await apply_topics(bootstrap_servers, partitions=PARTITIONS, retention_bytes=RETENTION_BYTES)
+    await apply_topics(topics_at(bootstrap_servers))
     await publish(bootstrap_servers, [trade(2)])
     await recorder.start()
     await eventually(lambda: _outside(recorder))

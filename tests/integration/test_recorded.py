@@ -41,8 +41,8 @@ async def test_every_recorded_trade_is_stored_once_and_the_bars_are_exact(
 ) -> None:
     recording = read_recording([_file(name)], venue, FRAMES_MAX)
     everything: dict[str, Any] = {"TICKPLANE_RETENTION_DAYS": 0}
-    await service("recorder", **everything)
-    await service("candles")
+    for consumer in ("recorder", "candles"):
+        await service(consumer, **everything)
     async with FakeExchange(recording.protocol, recording.products, history=recording.history) as exchange:
         feed = await service(
             "feed",

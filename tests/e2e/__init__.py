@@ -1,0 +1,1 @@
+"""The chart and the operator on a real cluster, as a user installs them."""
