@@ -39,6 +39,11 @@ def book_key(symbol: str) -> str:
     return f"book:{symbol}"
 
 
+def matching_key(market_group: int) -> str:
+    """Hash: owner, the engine that may write this group's trades; sequence, the event up to which it has."""
+    return f"matching:{market_group}"
+
+
 def rate_limit_key(service: str, client: str) -> str:
     """Counter: requests of one client in its current window; gone when the window ends."""
     return f"rate_limit:{service}:{client}"

@@ -117,7 +117,7 @@ STATEMENTS: dict[str, set[str]] = {
     "matching": {
         *("position_take", "position_advance", "position_show", "position_reset"),
         "lab_balances_store",
-        "lab_executions_newest",
+        "lab_executions_after",
         "lab_fills",
         "lab_forget",
         "lab_is_ahead",
