@@ -140,7 +140,7 @@ FIRING = {
     "datasource": DATASOURCE,
     "enable": True,
     "iconColor": "red",
-    "expr": 'ALERTS{alertstate="firing", namespace=~"$namespace"}',
+    "expr": 'ALERTS{alertstate="firing", namespace=~"$namespace|"}',
     "step": "60s",
     "titleFormat": "{{alertname}}",
     "textFormat": "{{severity}} in {{namespace}}",

@@ -4,7 +4,6 @@ from monitoring.boards.board import Board, Row, Variable
 from monitoring.boards.panels import Query, Unit, lines, over, timeline, under
 from monitoring.boards.promql import HERE, PROCESS, rate
 
-DAY_S = 86_400
 PROCESS_LEGEND = "{{job}} {{pod}} {{instance}}"
 
 REACHED = Row(
@@ -16,13 +15,13 @@ REACHED = Row(
             f"min by (service, dependency) (min_over_time(dependency_up{HERE}[$__rate_interval]))",
             "{{service}} {{dependency}}",
         ),
-        alerts=("DependencyUnreachable",),
+        alerts=("PostgresUnreachable", "KafkaUnreachable", "RedisUnreachable", "DependencyUnreachable"),
     ),
     timeline(
         "As the API's probe sees it",
         "Whether a small question to each store is answered.",
         Query(f"min by (dependency) (min_over_time(probe_up{HERE}[$__rate_interval]))", "{{dependency}}"),
-        alerts=("PostgresUnreachable", "RedisUnreachable", "KafkaUnreachable"),
+        alerts=("DependencyDown",),
     ),
     lines(
         "Time to answer",
@@ -97,7 +96,7 @@ PROCESSES = Row(
         Unit.SECONDS,
         Query(f"topk(10, max by ({PROCESS}) (event_loop_lag_seconds{HERE}))", PROCESS_LEGEND),
         width=12,
-        steps=over(red=0.25),
+        steps=over(red=0.5),
         alerts=("EventLoopLagHigh",),
     ),
     lines(
@@ -128,13 +127,13 @@ PROCESSES = Row(
     lines(
         "Certificates",
         "Until the first certificate of each file expires, by the setting that names the file.",
-        Unit.SECONDS,
+        Unit.DAYS,
         Query(
-            f"min by (service, certificate) (tls_certificate_expiry_time_seconds{HERE}) - time()",
+            f"(min by (service, certificate) (tls_certificate_expiry_time_seconds{HERE}) - time()) / 86400",
             "{{service}} {{certificate}}",
         ),
-        steps=under(red=3 * DAY_S, orange=14 * DAY_S),
-        below_zero=True,
+        steps=under(red=3, orange=14),
+        from_zero=False,
         alerts=("CertificateExpiresSoon",),
     ),
 )
@@ -145,7 +144,7 @@ SCRAPES = Row(
         "Targets",
         "Whether Prometheus can read every process of a job. Of several the worst counts.",
         Query(f"min by (job) (min_over_time(up{HERE}[$__rate_interval]))", "{{job}}"),
-        alerts=("ApiDown", "ServiceDown"),
+        alerts=("ApiDown", "ServiceDown", "ReplicaDown"),
     ),
     lines(
         "Samples",

@@ -75,8 +75,8 @@ TRADES = Row(
         "Frame to log",
         "From a frame's arrival to Kafka's acknowledgement of its trades.",
         Unit.SECONDS,
-        Query(quantile(0.5, "feed_frame_to_kafka_seconds", EXCHANGE, "exchange"), "half, {{exchange}}"),
-        Query(quantile(0.99, "feed_frame_to_kafka_seconds", EXCHANGE, "exchange"), "99 of 100, {{exchange}}"),
+        Query(quantile(0.5, "feed_frame_to_kafka_seconds", EXCHANGE, "exchange"), "p50 {{exchange}}"),
+        Query(quantile(0.99, "feed_frame_to_kafka_seconds", EXCHANGE, "exchange"), "p99 {{exchange}}"),
     ),
     lines(
         "Frames waiting",

@@ -5,7 +5,9 @@ from monitoring.boards.panels import Query, Unit, heat, lines, over, timeline, u
 from monitoring.boards.promql import (
     EXCHANGE,
     HERE,
+    QUERIES,
     REPLICA,
+    also,
     events,
     or_zero,
     per_minute,
@@ -17,6 +19,7 @@ from monitoring.boards.promql import (
 
 GATEWAY = running("gateway")
 VALIDATOR = running("validator")
+ROUTES = quantile(0.95, "http_request_duration_seconds", also(HERE, QUERIES), "service, method, route")
 FRESH = "gateway_frame_to_client_seconds"
 
 CLIENTS = Row(
@@ -62,7 +65,7 @@ CLIENTS = Row(
 LATENCY = Row(
     "Latency",
     heat(
-        "Exchange to client",
+        "Exchange to client: spread",
         "From a frame's arrival at the feed to the client's socket.",
         Unit.SECONDS,
         Query(rate(f"{FRESH}_bucket", EXCHANGE, "le")),
@@ -72,8 +75,8 @@ LATENCY = Row(
         "Exchange to client",
         "From a frame's arrival at the feed to the client's socket.",
         Unit.SECONDS,
-        Query(quantile(0.5, FRESH, EXCHANGE, "exchange"), "half, {{exchange}}"),
-        Query(quantile(0.99, FRESH, EXCHANGE, "exchange"), "99 of 100, {{exchange}}"),
+        Query(quantile(0.5, FRESH, EXCHANGE, "exchange"), "p50 {{exchange}}"),
+        Query(quantile(0.99, FRESH, EXCHANGE, "exchange"), "p99 {{exchange}}"),
         width=12,
         steps=over(red=0.25),
         alerts=("FreshnessBudgetBurn",),
@@ -84,6 +87,7 @@ LATENCY = Row(
         Unit.SHARE,
         Query(within("0.25", FRESH, EXCHANGE, "exchange"), "{{exchange}}"),
         width=12,
+        from_zero=False,
         steps=under(red=0.95, orange=0.99),
         alerts=("FreshnessBudgetBurn",),
     ),
@@ -91,8 +95,8 @@ LATENCY = Row(
         "Flush",
         "One flush, from the first client's socket to the last's.",
         Unit.SECONDS,
-        Query(quantile(0.5, "gateway_flush_duration_seconds"), "half"),
-        Query(quantile(0.99, "gateway_flush_duration_seconds"), "99 of 100"),
+        Query(quantile(0.5, "gateway_flush_duration_seconds"), "p50"),
+        Query(quantile(0.99, "gateway_flush_duration_seconds"), "p99"),
         width=12,
     ),
 )
@@ -145,13 +149,13 @@ REST = Row(
     ),
     lines(
         "Slowest routes",
-        "The ten slowest routes: 95 of 100 requests are faster.",
+        "The ten slowest routes but for streamed ranges: 95 of 100 requests are faster.",
         Unit.SECONDS,
         Query(
-            f"topk(10, {quantile(0.95, 'http_request_duration_seconds', HERE, 'service, method, route')})",
+            f"topk(10, {ROUTES})",
             "{{service}} {{method}} {{route}}",
         ),
-        steps=over(red=0.25),
+        steps=over(orange=0.25, red=0.5),
         alerts=("ApiLatencyHigh",),
     ),
     lines(
@@ -182,8 +186,8 @@ TICKS = Row(
         "Tick to answer",
         "From a tick's arrival to its answer at the client's socket.",
         Unit.SECONDS,
-        Query(quantile(0.5, "gateway_tick_duration_seconds"), "half"),
-        Query(quantile(0.99, "gateway_tick_duration_seconds"), "99 of 100"),
+        Query(quantile(0.5, "gateway_tick_duration_seconds"), "p50"),
+        Query(quantile(0.99, "gateway_tick_duration_seconds"), "p99"),
     ),
     lines(
         "Sockets not read",

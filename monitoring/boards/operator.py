@@ -27,7 +27,7 @@ NOW = Row(
         Unit.SECONDS,
         Query(f"time() - max(operator_watch_checked_time_seconds{HERE})"),
         width=6,
-        steps=over(orange=120, red=300),
+        steps=over(orange=600, red=900),
         alerts=("OperatorWatchDead",),
     ),
     figure(
@@ -81,8 +81,8 @@ RECONCILING = Row(
         "Duration",
         "One reconciliation.",
         Unit.SECONDS,
-        Query(quantile(0.5, "operator_reconcile_duration_seconds"), "half"),
-        Query(quantile(0.99, "operator_reconcile_duration_seconds"), "99 of 100"),
+        Query(quantile(0.5, "operator_reconcile_duration_seconds"), "p50"),
+        Query(quantile(0.99, "operator_reconcile_duration_seconds"), "p99"),
     ),
     lines(
         "Shards asked",
@@ -140,7 +140,7 @@ PROCESSES = Row(
         "How late a timer fired, at worst.",
         Unit.SECONDS,
         Query(f"max by ({REPLICA}) ({OPERATOR})", "{{pod}} {{instance}}"),
-        steps=over(red=0.25),
+        steps=over(red=0.5),
         alerts=("EventLoopLagHigh",),
         board="dependencies",
     ),

@@ -30,8 +30,8 @@ ENTRY = Row(
         "Command to log",
         "From a command to Kafka's acknowledgement.",
         Unit.SECONDS,
-        Query(quantile(0.5, "orders_publish_duration_seconds"), "half"),
-        Query(quantile(0.99, "orders_publish_duration_seconds"), "99 of 100"),
+        Query(quantile(0.5, "orders_publish_duration_seconds"), "p50"),
+        Query(quantile(0.99, "orders_publish_duration_seconds"), "p99"),
     ),
     lines(
         "Requests",
@@ -76,8 +76,8 @@ ENGINE = Row(
         "Journal to readable",
         "From the broker's time of a batch's oldest command to its results being in Postgres and Redis.",
         Unit.SECONDS,
-        Query(quantile(0.5, "matching_journal_to_readable_seconds"), "half"),
-        Query(quantile(0.99, "matching_journal_to_readable_seconds"), "99 of 100"),
+        Query(quantile(0.5, "matching_journal_to_readable_seconds"), "p50"),
+        Query(quantile(0.99, "matching_journal_to_readable_seconds"), "p99"),
     ),
     lines(
         "Executions",
@@ -111,7 +111,7 @@ SAFETY = Row(
         "else is money made or lost.",
         Unit.COUNT,
         Query(f"sum by (market_group, asset) (matching_conservation_units{HERE})", "{{market_group}} {{asset}}"),
-        below_zero=True,
+        from_zero=False,
         alerts=("ConservationBroken",),
     ),
     lines(

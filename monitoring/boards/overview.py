@@ -2,10 +2,11 @@
 
 from monitoring.boards.board import Board, Row, Variable
 from monitoring.boards.panels import RUNBOOKS, UP_OR_DOWN, Column, Query, Unit, figure, lines, over, table, under
-from monitoring.boards.promql import EXCHANGE, HERE, also, events, or_zero, quantile, rate, running
+from monitoring.boards.promql import EXCHANGE, HERE, QUERIES, REQUESTS, also, events, or_zero, quantile, rate, running
 from monitoring.boards.service_levels import SERVICE_LEVELS
 
-FIRING = also(HERE, 'alertstate="firing"')
+FIRING = '{alertstate="firing", namespace=~"$namespace|"}'
+"""With those that are of no namespace: what is not there at all is nowhere."""
 
 NOW = Row(
     "Now",
@@ -22,7 +23,7 @@ NOW = Row(
         Unit.COUNT,
         Query(f"sum(up{HERE} == bool 0)"),
         steps=over(red=1),
-        alerts=("ApiDown", "ServiceDown", "ServiceCrashLooping"),
+        alerts=("ApiDown", "ServiceDown", "ReplicaDown", "ServiceCrashLooping"),
         board="dependencies",
     ),
     figure(
@@ -31,7 +32,13 @@ NOW = Row(
         Unit.COUNT,
         Query(f"sum(dependency_up{HERE} == bool 0)"),
         steps=over(red=1),
-        alerts=("DependencyUnreachable",),
+        alerts=(
+            "DependencyDown",
+            "PostgresUnreachable",
+            "KafkaUnreachable",
+            "RedisUnreachable",
+            "DependencyUnreachable",
+        ),
         board="dependencies",
     ),
     figure(
@@ -54,9 +61,9 @@ NOW = Row(
     ),
     figure(
         "Worst lag",
-        "Records that the slowest partition's reader is behind.",
+        "Records that the slowest consumer group is behind, in one topic.",
         Unit.COUNT,
-        Query(f"max(consumer_lag{HERE})"),
+        Query(f"max(sum by (namespace, consumer_group, topic) (consumer_lag{HERE}))"),
         steps=over(orange=1_000, red=10_000),
         alerts=("ConsumerLagHigh",),
         board="pipeline",
@@ -86,6 +93,7 @@ NOW = Row(
         Column("Series", Unit.COUNT, f"count by (alertname, severity, namespace) (ALERTS{FIRING})"),
         key_links={"Alert": f"{RUNBOOKS}/${{__value.raw}}.md"},
         height=6,
+        nothing="No alert fires",
     ),
 )
 
@@ -167,7 +175,8 @@ TRAFFIC = Row(
     ),
 )
 
-SERVER_ERRORS = rate("http_requests_total", also(HERE, 'status=~"5.."'), "service")
+ANSWERED = also(HERE, REQUESTS)
+FAILED = rate("http_requests_total", also(ANSWERED, 'status=~"5.."'), "service")
 
 ERRORS = Row(
     "Errors",
@@ -176,11 +185,11 @@ ERRORS = Row(
         "The share of HTTP requests answered with 5xx, by service.",
         Unit.SHARE,
         Query(
-            f"({or_zero(SERVER_ERRORS, f'http_requests_total{HERE}', 'service')})"
-            f" / {rate('http_requests_total', HERE, 'service')}",
+            f"({or_zero(FAILED, f'http_requests_total{ANSWERED}', 'service')})"
+            f" / {rate('http_requests_total', ANSWERED, 'service')}",
             "{{service}}",
         ),
-        steps=over(red=0.01),
+        steps=over(orange=0.001, red=0.05),
         alerts=("ApiErrorRatioHigh",),
         board="gateway",
     ),
@@ -216,14 +225,15 @@ LATENCY = Row(
         Unit.SECONDS,
         Query(quantile(0.95, "gateway_frame_to_client_seconds", EXCHANGE, "exchange"), "{{exchange}}"),
         steps=over(red=0.25),
+        alerts=("FreshnessBudgetBurn",),
         board="gateway",
     ),
     lines(
         "Requests",
         "Time to answer an HTTP request: 95 of 100 are faster.",
         Unit.SECONDS,
-        Query(quantile(0.95, "http_request_duration_seconds", HERE, "service"), "{{service}}"),
-        steps=over(red=0.25),
+        Query(quantile(0.95, "http_request_duration_seconds", also(HERE, QUERIES), "service"), "{{service}}"),
+        steps=over(orange=0.25, red=0.5),
         alerts=("ApiLatencyHigh",),
         board="gateway",
     ),
@@ -232,6 +242,7 @@ LATENCY = Row(
         "From a command's time in the journal to its results being readable: 95 of 100 are faster.",
         Unit.SECONDS,
         Query(quantile(0.95, "matching_journal_to_readable_seconds"), "journal to readable"),
+        alerts=("MatchingStuck",),
         board="order-lab",
     ),
 )
@@ -251,7 +262,7 @@ SATURATION = Row(
         "How late a timer fired, at worst, by service: a loop that is late is busy with one thing for too long.",
         Unit.SECONDS,
         Query(f"max by (service) (event_loop_lag_seconds{HERE})", "{{service}}"),
-        steps=over(red=0.25),
+        steps=over(red=0.5),
         alerts=("EventLoopLagHigh",),
         board="dependencies",
     ),
@@ -311,5 +322,5 @@ BOARD = Board(
     "Overview",
     "Is anything wrong, for whom, and which board says more.",
     (Variable.NAMESPACE, Variable.EXCHANGE),
-    (NOW, LEVELS, TRAFFIC, ERRORS, LATENCY, SATURATION, FEEDS),
+    (NOW, LEVELS, FEEDS, TRAFFIC, ERRORS, LATENCY, SATURATION),
 )

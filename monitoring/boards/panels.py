@@ -26,7 +26,8 @@ class Unit(StrEnum):
     SECONDS = "s"
     SHARE = "percentunit"
     BYTES = "bytes"
-    CORES = "suffix: cores"
+    CORES = "suffix:cores"
+    DAYS = "suffix:days"
     STATE = "none"
 
 
@@ -60,7 +61,7 @@ class Panel:
     kind: str
     title: str
     description: str
-    unit: str
+    unit: Unit
     queries: tuple[Query, ...]
     width: int
     height: int
@@ -120,9 +121,9 @@ class Panel:
         }
 
     def _defaults(self) -> Object:
-        steps = self.steps or ((None, "text" if self.kind == "stat" else "green"),)
+        steps = self.steps or ((None, "text" if self.kind in ("stat", "table") else "green"),)
         return {
-            "unit": str(self.unit),
+            "unit": self.unit,
             "color": {"mode": "thresholds" if self.kind in ("stat", "state-timeline", "table") else "palette-classic"},
             "thresholds": {
                 "mode": "absolute",
@@ -147,14 +148,14 @@ def _mappings(states: States) -> list[Object]:
 def lines(
     title: str,
     description: str,
-    unit: str,
+    unit: Unit,
     *queries: Query,
     width: int = 8,
     stacked: bool = False,
     steps: Steps = (),
     alerts: Sequence[str] = (),
     board: str = "",
-    below_zero: bool = False,
+    from_zero: bool = True,
 ) -> Panel:
     """Values over time. Thresholds are dashed lines; a wide panel has its legend as a table beside it."""
     wide = width > 12
@@ -181,20 +182,32 @@ def lines(
         custom={
             "drawStyle": "line",
             "lineWidth": 1,
-            "fillOpacity": 30 if stacked else 10,
+            "fillOpacity": 30 if stacked else 0,
             "showPoints": "never",
             "spanNulls": False,
             "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
             "thresholdsStyle": {"mode": "dashed" if steps else "off"},
+            # A line of zeros is at the bottom of an axis to 1, not to 100.
+            **({"axisSoftMax": 1} if unit in (Unit.COUNT, Unit.PER_MINUTE) else {}),
         },
-        defaults={} if below_zero else {"min": 0},
+        defaults={"min": 0} if from_zero else {},
     )
+
+
+NUMBERS: Mapping[Unit, Object] = {
+    # Prometheus reckons with parts of events; shares of nothing are no number.
+    Unit.COUNT: {"decimals": 0},
+    Unit.SHARE: {
+        "decimals": 1,
+        "mappings": [{"type": "special", "options": {"match": "nan", "result": {"index": 0, "text": "no traffic"}}}],
+    },
+}
 
 
 def figure(
     title: str,
     description: str,
-    unit: str,
+    unit: Unit,
     *queries: Query,
     width: int = 3,
     steps: Steps = (),
@@ -227,7 +240,7 @@ def figure(
             "graphMode": "none" if range or states else "area",
             "justifyMode": "auto",
         },
-        defaults={"decimals": 1} if unit == Unit.SHARE else {},
+        defaults=NUMBERS.get(unit, {}),
     )
 
 
@@ -257,15 +270,15 @@ def timeline(
             "showValue": "never",
             "alignValue": "left",
             "rowHeight": 0.9,
-            "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom"},
+            "legend": {"showLegend": True, "displayMode": "list", "placement": "bottom", "calcs": []},
             "tooltip": {"mode": "multi", "sort": "asc"},
         },
-        custom={"lineWidth": 0, "fillOpacity": 70, "spanNulls": False},
+        custom={"lineWidth": 0, "fillOpacity": 70},
     )
 
 
 def heat(
-    title: str, description: str, unit: str, query: Query, *, width: int = 12, alerts: Sequence[str] = ()
+    title: str, description: str, unit: Unit, query: Query, *, width: int = 12, alerts: Sequence[str] = ()
 ) -> Panel:
     """How a histogram's observations are spread, over time."""
     return Panel(
@@ -282,7 +295,14 @@ def heat(
             "calculate": False,
             "cellGap": 1,
             "cellValues": {"unit": Unit.PER_SECOND},
-            "color": {"mode": "scheme", "scheme": "Spectral", "exponent": 0.5, "steps": 64, "reverse": True},
+            "color": {
+                "mode": "scheme",
+                "scheme": "Spectral",
+                "fill": "dark-orange",
+                "exponent": 0.5,
+                "steps": 64,
+                "reverse": True,
+            },
             "exemplars": {"color": "rgba(255,0,255,0.7)"},
             "filterValues": {"le": 1e-9},
             "legend": {"show": True},
@@ -296,7 +316,7 @@ def heat(
 @dataclass(frozen=True)
 class Column:
     title: str
-    unit: str
+    unit: Unit
     expression: str
     steps: Steps = ()
     states: States = field(default_factory=dict)
@@ -312,8 +332,10 @@ def table(
     alerts: Sequence[str] = (),
     board: str = "",
     key_links: Mapping[str, str] | None = None,
+    nothing: str = "",
 ) -> Panel:
-    """What is now, one row for each value of the ``keys``: labels, and how each is called above its column."""
+    """What is now, one row for each value of the ``keys``: labels, and how each is called above its column.
+    ``nothing`` is said where there is no row."""
     values = [f"Value #{chr(ord('A') + index)}" for index in range(len(columns))]
     names = {**keys, **dict(_value_names(values, columns))}
     return Panel(
@@ -328,8 +350,13 @@ def table(
         board=board,
         instant=True,
         format="table",
-        options={"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "fields": ""}},
+        options={
+            "showHeader": True,
+            "cellHeight": "sm",
+            "footer": {"show": False, "reducer": ["sum"], "countRows": False},
+        },
         custom={"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": False},
+        defaults={"noValue": nothing} if nothing else {},
         overrides=tuple(_overrides(columns, key_links or {})),
         transformations=(
             *([{"id": "merge", "options": {}}] if len(columns) > 1 else []),
@@ -353,7 +380,7 @@ def _value_names(values: Sequence[str], columns: Sequence[Column]) -> Iterator[t
 
 def _overrides(columns: Sequence[Column], key_links: Mapping[str, str]) -> Iterator[Object]:
     for column in columns:
-        properties: list[Object] = [{"id": "unit", "value": str(column.unit)}]
+        properties: list[Object] = [{"id": "unit", "value": column.unit}]
         if column.steps:
             steps = [{"color": color, "value": value} for value, color in column.steps]
             properties.append({"id": "thresholds", "value": {"mode": "absolute", "steps": steps}})

@@ -17,6 +17,7 @@ LAG = Row(
         Query(f"sum by (consumer_group) (consumer_lag{HERE})", "{{consumer_group}}"),
         steps=over(orange=1_000, red=10_000),
         alerts=("ConsumerLagHigh",),
+        width=8,
     ),
     lines(
         "Worst partitions",
@@ -24,14 +25,16 @@ LAG = Row(
         Unit.COUNT,
         Query(f"topk(10, max by ({PARTITION}) (consumer_lag{HERE}))", "{{consumer_group}} {{topic}} {{partition}}"),
         alerts=("ConsumerLagHigh", "ConsumerStuck"),
+        width=16,
     ),
     lines(
         "Growth",
         "How fast the lag grows; below 0 a group is catching up.",
         Unit.PER_SECOND,
         Query(f"sum by (consumer_group) (deriv(consumer_lag{HERE}[$__rate_interval]))", "{{consumer_group}}"),
-        below_zero=True,
+        from_zero=False,
         alerts=("ConsumerLagGrowing",),
+        width=8,
     ),
     timeline(
         "Positions outside the log",
@@ -42,6 +45,7 @@ LAG = Row(
         ),
         states={0: ("inside", "green"), 1: ("outside", "red")},
         alerts=("PositionOutsideLog",),
+        width=8,
     ),
     lines(
         "Partitions lost",
@@ -51,7 +55,7 @@ LAG = Row(
             events("ownership_lost_total", HERE, "consumer_group", GROUPS, "consumer_group"),
             "{{consumer_group}}",
         ),
-        width=12,
+        width=8,
     ),
 )
 
@@ -62,6 +66,7 @@ THROUGHPUT = Row(
         "Records acknowledged by Kafka, by topic.",
         Unit.PER_SECOND,
         Query(rate("messages_published_total", EXCHANGE, "topic"), "{{topic}}"),
+        width=8,
     ),
     lines(
         "Read",
@@ -69,6 +74,7 @@ THROUGHPUT = Row(
         Unit.PER_SECOND,
         Query(rate("messages_consumed_total", EXCHANGE, "consumer_group, topic"), "{{consumer_group}} {{topic}}"),
         alerts=("ConsumerStuck",),
+        width=16,
     ),
     lines(
         "Keys written to Redis",
@@ -88,23 +94,10 @@ THROUGHPUT = Row(
         Unit.COUNT,
         Query(mean("batch_records", HERE, "consumer_group"), "{{consumer_group}}"),
     ),
-    lines(
-        "Repeats",
-        "Trades that are in the log twice and were dropped by their id, and those that only the primary key stopped.",
-        Unit.PER_SECOND,
-        Query(
-            or_zero(rate("messages_repeated_total", EXCHANGE, "consumer_group"), GROUPS, "consumer_group"),
-            "{{consumer_group}}",
-        ),
-        Query(
-            or_zero(rate("primary_key_repeats_total", EXCHANGE, "exchange"), f"feed_connected{EXCHANGE}", "exchange"),
-            "by the key, {{exchange}}",
-        ),
-    ),
 )
 
 REFUSED = Row(
-    "Refused and given up",
+    "Refused, given up, repeated",
     lines(
         "Dead letters",
         "Records refused, by what is wrong with them.",
@@ -120,6 +113,7 @@ REFUSED = Row(
             "{{consumer_group}} {{topic}} {{error_type}}",
         ),
         alerts=("DlqNonZero",),
+        width=16,
     ),
     lines(
         "Holes given up",
@@ -130,6 +124,7 @@ REFUSED = Row(
             "{{consumer_group}}",
         ),
         alerts=("IdIntervalsLost",),
+        width=8,
     ),
     lines(
         "Late and old trades",
@@ -149,20 +144,37 @@ REFUSED = Row(
             ),
             "old, {{exchange}}",
         ),
+        width=12,
+    ),
+    lines(
+        "Repeats",
+        "Trades that are in the log twice and were dropped by their id, and those that only the primary key stopped.",
+        Unit.PER_SECOND,
+        Query(
+            or_zero(rate("messages_repeated_total", EXCHANGE, "consumer_group"), GROUPS, "consumer_group"),
+            "{{consumer_group}}",
+        ),
+        Query(
+            or_zero(rate("primary_key_repeats_total", EXCHANGE, "exchange"), f"feed_connected{EXCHANGE}", "exchange"),
+            "by the key, {{exchange}}",
+        ),
+        width=12,
     ),
 )
 
 CANDLES = Row(
     "Candles",
     lines(
-        "Newest bar's newest trade",
-        "Since the newest trade whose bar is stored. In a quiet market it grows too, like the feed's.",
+        "Behind the feeds",
+        "From the newest trade whose bar is stored to the newest that a feed has, by the exchange's clock.",
         Unit.SECONDS,
         Query(
-            f"time() - max by (exchange) (candles_newest_trade_time_seconds{EXCHANGE})",
+            f"max by (exchange) (feed_last_trade_time_seconds{EXCHANGE})"
+            f" - max by (exchange) (candles_newest_trade_time_seconds{EXCHANGE})",
             "{{exchange}}",
         ),
-        steps=over(red=120),
+        from_zero=False,
+        steps=over(red=60),
         alerts=("CandlesLate",),
     ),
     lines(
@@ -174,6 +186,7 @@ CANDLES = Row(
             f" / {rate('candles_closed_total', EXCHANGE, 'exchange')}",
             "{{exchange}}",
         ),
+        from_zero=False,
         steps=under(red=0.95, orange=0.99),
         alerts=("CompletenessBudgetBurn",),
     ),

@@ -9,6 +9,12 @@ REPLICA = "pod, instance"
 PROCESS = f"job, {REPLICA}"
 
 
+REQUESTS = 'route!~"/health|/ready"'
+"""Requests of people: machines ask for these two, and ``/ready`` answers 503 to say how a dependency is."""
+QUERIES = 'route!~"/health|/ready|/v1/trades"'
+"""Requests whose time is ours: a range of ``/v1/trades`` is streamed for as long as its client reads."""
+
+
 def also(selector: str, *matchers: str) -> str:
     """A selector that takes less."""
     return f"{selector[:-1]}, {', '.join(matchers)}}}"

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from monitoring.boards.promql import EXCHANGE, HERE, also, or_zero
+from monitoring.boards.promql import EXCHANGE, HERE, QUERIES, REQUESTS, also, or_zero
 
-API = also(HERE, 'service="api"', 'route!~"/health|/ready"')
-"""Probes are asked by machines, and ``/ready`` answers 503 to say how a dependency is."""
+API = also(HERE, 'service="api"', REQUESTS)
+API_QUERIES = also(HERE, 'service="api"', QUERIES)
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ SERVICE_LEVELS = (
         "Latency",
         "Requests to the API that are answered within 250 ms.",
         0.99,
-        f"http_request_duration_seconds_bucket{also(API, 'le="0.25"')}",
-        f"http_request_duration_seconds_count{API}",
+        f"http_request_duration_seconds_bucket{also(API_QUERIES, 'le="0.25"')}",
+        f"http_request_duration_seconds_count{API_QUERIES}",
         ("ApiLatencyBudgetBurn",),
     ),
     ServiceLevel(

@@ -7,10 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.promql import metric_names
+
 Object = dict[str, Any]
 
 CHOICES = {"namespace": ".*", "exchange": ".*", "product": ".*", "__rate_interval": "1m", "__range": "1h"}
 """What the variables are where nothing was chosen, in Grafana as here."""
+OCCASIONAL = frozenset(
+    {
+        "ALERTS",
+        "memory_limit_bytes",
+        "postgres_database_size_limit_bytes",
+        "redis_memory_max_bytes",
+        "tls_certificate_expiry_time_seconds",
+    }
+)
+"""Metrics that are rightly absent: while nothing fires, where there is no such limit, or no certificate."""
 _VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 
 
@@ -20,6 +32,11 @@ class PanelQuery:
     """The name of the dashboard's file, without its ending."""
     panel: str
     expression: str
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Where everything runs, any other query has an answer."""
+        return bool(metric_names(self.expression) & OCCASIONAL)
 
     def __str__(self) -> str:
         return f"{self.board} / {self.panel}: {self.expression}"

@@ -49,3 +49,10 @@ def test_a_variable_that_nobody_gives_is_an_error(tmp_path: Path) -> None:
     dashboard(tmp_path, "feeds", panel("Trades", 'x{a="$cluster"}'))
     with pytest.raises(KeyError, match="cluster"):
         list(panel_queries(tmp_path))
+
+
+def test_what_is_absent_for_a_reason_may_have_no_answer(tmp_path: Path) -> None:
+    dashboard(
+        tmp_path, "dependencies", panel("Memory", "a / memory_limit_bytes", "a"), panel("Alerts", "count(ALERTS)")
+    )
+    assert [query.may_be_empty for query in panel_queries(tmp_path)] == [True, False, True]
