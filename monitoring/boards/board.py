@@ -17,9 +17,9 @@ class Row:
     title: str
     panels: tuple[Panel, ...]
 
-    def __init__(self, title: str, *panels: Panel) -> None:
-        object.__setattr__(self, "title", title)
-        object.__setattr__(self, "panels", panels)
+
+def row(title: str, *panels: Panel) -> Row:
+    return Row(title, panels)
 
 
 class Variable(StrEnum):
@@ -66,17 +66,17 @@ class Board:
 
     def _panels(self) -> Iterator[Object]:
         number, y = 1, 0
-        for row in self.rows:
+        for each in self.rows:
             yield {
                 "id": number,
                 "type": "row",
-                "title": row.title,
+                "title": each.title,
                 "collapsed": False,
                 "gridPos": {"h": 1, "w": COLUMNS, "x": 0, "y": y},
                 "panels": [],
             }
             number, y, x, height = number + 1, y + 1, 0, 0
-            for panel in row.panels:
+            for panel in each.panels:
                 if x + panel.width > COLUMNS:
                     x, y, height = 0, y + height, 0
                 yield panel.as_json(number, x, y)

@@ -1,12 +1,12 @@
 """What everything stands on: Postgres, Redis, Kafka, certificates, and the processes themselves."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Query, Unit, lines, over, timeline, under
 from monitoring.boards.promql import HERE, PROCESS, rate
 
 PROCESS_LEGEND = "{{job}} {{pod}} {{instance}}"
 
-REACHED = Row(
+REACHED = row(
     "Reached",
     timeline(
         "As each service sees it",
@@ -39,7 +39,7 @@ REACHED = Row(
     ),
 )
 
-STORES = Row(
+STORES = row(
     "Stores",
     lines(
         "Postgres: size",
@@ -67,7 +67,7 @@ STORES = Row(
     ),
 )
 
-PROCESSES = Row(
+PROCESSES = row(
     "Processes",
     lines(
         "Memory",
@@ -138,7 +138,7 @@ PROCESSES = Row(
     ),
 )
 
-SCRAPES = Row(
+SCRAPES = row(
     "Prometheus",
     timeline(
         "Targets",

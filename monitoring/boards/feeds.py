@@ -1,6 +1,6 @@
 """From the exchange's socket to the log: sessions, trades, gaps and their repair."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Column, Query, Unit, lines, over, table, timeline
 from monitoring.boards.promql import EXCHANGE, HERE, PRODUCT, REPLICA, also, events, quantile, rate
 
@@ -8,7 +8,7 @@ SESSION = "exchange, venue"
 SESSIONS = f"feed_connected{EXCHANGE}"
 PRODUCTS = f"feed_last_trade_time_seconds{PRODUCT}"
 
-NOW = Row(
+NOW = row(
     "Now",
     timeline(
         "Sessions",
@@ -37,7 +37,7 @@ NOW = Row(
     ),
 )
 
-TRADES = Row(
+TRADES = row(
     "Trades",
     lines(
         "Trades",
@@ -86,7 +86,7 @@ TRADES = Row(
     ),
 )
 
-HEALTH = Row(
+HEALTH = row(
     "Sessions",
     lines(
         "Sessions ended",
@@ -141,7 +141,7 @@ HEALTH = Row(
     ),
 )
 
-REPAIR = Row(
+REPAIR = row(
     "Gaps and repair",
     lines(
         "Open gaps",

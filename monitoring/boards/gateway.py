@@ -1,6 +1,6 @@
 """What clients get: WebSockets, REST, and ticks by way of the validator."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Query, Unit, heat, lines, over, timeline, under
 from monitoring.boards.promql import (
     EXCHANGE,
@@ -10,7 +10,6 @@ from monitoring.boards.promql import (
     also,
     events,
     or_zero,
-    per_minute,
     quantile,
     rate,
     running,
@@ -22,7 +21,7 @@ VALIDATOR = running("validator")
 ROUTES = quantile(0.95, "http_request_duration_seconds", also(HERE, QUERIES), "service, method, route")
 FRESH = "gateway_frame_to_client_seconds"
 
-CLIENTS = Row(
+CLIENTS = row(
     "Clients",
     lines(
         "Connections",
@@ -43,7 +42,7 @@ CLIENTS = Row(
         "Frames written to clients, by channel; heartbeats are those of quiet connections.",
         Unit.PER_SECOND,
         Query(or_zero(rate("gateway_frames_sent_total", HERE, "channel"), GATEWAY), "sent {{channel}}"),
-        Query(rate("gateway_heartbeats_total"), "heartbeats"),
+        Query(or_zero(rate("gateway_heartbeats_total"), GATEWAY), "heartbeats"),
         stacked=True,
     ),
     lines(
@@ -62,7 +61,7 @@ CLIENTS = Row(
     ),
 )
 
-LATENCY = Row(
+LATENCY = row(
     "Latency",
     heat(
         "Exchange to client: spread",
@@ -101,13 +100,13 @@ LATENCY = Row(
     ),
 )
 
-SLOW = Row(
+SLOW = row(
     "Slow clients and holes",
     lines(
         "Slow clients",
         "Clients that do not read at the moment.",
         Unit.COUNT,
-        Query(f"sum(gateway_slow_clients{HERE})", "slow"),
+        Query(or_zero(f"sum(gateway_slow_clients{HERE})", GATEWAY), "slow"),
         width=6,
         alerts=("GatewaySlowClientCloses",),
     ),
@@ -116,7 +115,7 @@ SLOW = Row(
         "Clients closed because they did not read, by channel; updates of a state left out for them before that.",
         Unit.PER_MINUTE,
         Query(events("gateway_slow_client_closes_total", HERE, "channel", GATEWAY), "closed {{channel}}"),
-        Query(per_minute("gateway_updates_skipped_total"), "updates skipped"),
+        Query(events("gateway_updates_skipped_total", HERE, "", GATEWAY), "updates skipped"),
         width=6,
         alerts=("GatewaySlowClientCloses",),
     ),
@@ -137,7 +136,7 @@ SLOW = Row(
     ),
 )
 
-REST = Row(
+REST = row(
     "REST",
     lines(
         "Requests",
@@ -174,7 +173,7 @@ REST = Row(
     ),
 )
 
-TICKS = Row(
+TICKS = row(
     "Ticks",
     lines(
         "Ticks of clients",
@@ -212,7 +211,7 @@ TICKS = Row(
     ),
 )
 
-VERDICTS = Row(
+VERDICTS = row(
     "Validator",
     lines(
         "Verdicts",
@@ -238,15 +237,15 @@ VERDICTS = Row(
         "Publishing",
         "Verdicts that Kafka has not acknowledged yet.",
         Unit.COUNT,
-        Query(f"sum(validator_verdicts_in_flight{HERE})", "in flight"),
+        Query(or_zero(f"sum(validator_verdicts_in_flight{HERE})", VALIDATOR), "in flight"),
         width=6,
     ),
     lines(
         "Sent again, refused",
         "Verdicts sent again, because Kafka did not acknowledge them; ticks of one instrument more than are kept.",
         Unit.PER_MINUTE,
-        Query(per_minute("validator_publish_retries_total"), "sent again"),
-        Query(per_minute("validator_instruments_refused_total"), "refused"),
+        Query(events("validator_publish_retries_total", HERE, "", VALIDATOR), "sent again"),
+        Query(events("validator_instruments_refused_total", HERE, "", VALIDATOR), "refused"),
         width=6,
     ),
     lines(
@@ -261,8 +260,8 @@ VERDICTS = Row(
         "Ticks shared and merged",
         "Shared: valid ticks of other replicas counted in. Merged: kept per second, their instrument has too many.",
         Unit.PER_SECOND,
-        Query(rate("validator_shared_ticks_total"), "shared"),
-        Query(rate("validator_merged_ticks_total"), "merged"),
+        Query(or_zero(rate("validator_shared_ticks_total"), VALIDATOR), "shared"),
+        Query(or_zero(rate("validator_merged_ticks_total"), VALIDATOR), "merged"),
         width=6,
     ),
 )

@@ -1,6 +1,6 @@
 """Whether MarketFeeds become running feeds: the watch, reconciliation, and what the API server is asked."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Column, Query, Unit, figure, lines, over, table
 from monitoring.boards.promql import HERE, REPLICA, also, events, or_zero, quantile, rate, running
 
@@ -9,7 +9,7 @@ OF_OPERATOR = also(HERE, 'job="operator"')
 WANTED = f"max by (feed_namespace, feed) (operator_feed_shards{HERE})"
 READY = f"max by (feed_namespace, feed) (operator_feed_shards_ready{HERE})"
 
-NOW = Row(
+NOW = row(
     "Now",
     figure(
         "Shards missing",
@@ -34,7 +34,7 @@ NOW = Row(
         "Waiting",
         "MarketFeeds waiting to be reconciled.",
         Unit.COUNT,
-        Query(f"sum(operator_queue_depth{HERE})"),
+        Query(or_zero(f"sum(operator_queue_depth{HERE})", OPERATOR)),
         width=6,
         steps=over(orange=10, red=100),
     ),
@@ -42,7 +42,7 @@ NOW = Row(
         "Pods restarted for silence",
         "Feeds' pods that the operator restarted in the last hour, because they received nothing.",
         Unit.COUNT,
-        Query(f"sum(increase(operator_stale_restarts_total{HERE}[1h]))"),
+        Query(or_zero(f"sum(increase(operator_stale_restarts_total{HERE}[1h]))", OPERATOR)),
         width=6,
         steps=over(orange=1, red=10),
         alerts=("FeedStale",),
@@ -68,7 +68,7 @@ NOW = Row(
     ),
 )
 
-RECONCILING = Row(
+RECONCILING = row(
     "Reconciliation",
     lines(
         "Reconciliations",
@@ -92,7 +92,7 @@ RECONCILING = Row(
     ),
 )
 
-API_SERVER = Row(
+API_SERVER = row(
     "API server",
     lines(
         "Requests",
@@ -118,7 +118,7 @@ API_SERVER = Row(
     ),
 )
 
-PROCESSES = Row(
+PROCESSES = row(
     "Process",
     lines(
         "Memory",

@@ -1,6 +1,6 @@
 """From an order to its executions: entry, the journal, the engine, and that no money is made."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Query, Unit, lines
 from monitoring.boards.promql import HERE, also, events, or_zero, quantile, rate, running
 
@@ -9,7 +9,7 @@ MATCHING = running("matching")
 OF_ORDERS = also(HERE, 'service="orders"')
 OF_MATCHING = also(HERE, 'consumer_group="matching"')
 
-ENTRY = Row(
+ENTRY = row(
     "Order entry",
     lines(
         "Commands",
@@ -51,11 +51,11 @@ ENTRY = Row(
         "Trades and books asked for, by where they were found; ids of clients that are free again.",
         Unit.PER_SECOND,
         Query(or_zero(rate("orders_reads_total", HERE, "what, source"), ORDERS), "read {{what}} {{source}}"),
-        Query(rate("orders_ids_pruned_total"), "ids free again"),
+        Query(or_zero(rate("orders_ids_pruned_total"), ORDERS), "ids free again"),
     ),
 )
 
-ENGINE = Row(
+ENGINE = row(
     "Matching",
     lines(
         "Commands done",
@@ -103,7 +103,7 @@ ENGINE = Row(
     ),
 )
 
-SAFETY = Row(
+SAFETY = row(
     "Money and recovery",
     lines(
         "Conservation",

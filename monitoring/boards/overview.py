@@ -1,6 +1,6 @@
 """What to look at first: is anything wrong, for whom, and which board says more."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import RUNBOOKS, UP_OR_DOWN, Column, Query, Unit, figure, lines, over, table, under
 from monitoring.boards.promql import EXCHANGE, HERE, QUERIES, REQUESTS, also, events, or_zero, quantile, rate, running
 from monitoring.boards.service_levels import SERVICE_LEVELS
@@ -8,7 +8,7 @@ from monitoring.boards.service_levels import SERVICE_LEVELS
 FIRING = '{alertstate="firing", namespace=~"$namespace|"}'
 """With those that are of no namespace: what is not there at all is nowhere."""
 
-NOW = Row(
+NOW = row(
     "Now",
     figure(
         "Alerts firing",
@@ -97,7 +97,7 @@ NOW = Row(
     ),
 )
 
-LEVELS = Row(
+LEVELS = row(
     "Service levels",
     *(
         figure(
@@ -124,7 +124,7 @@ LEVELS = Row(
     ),
 )
 
-TRAFFIC = Row(
+TRAFFIC = row(
     "Traffic",
     lines(
         "Trades",
@@ -178,7 +178,7 @@ TRAFFIC = Row(
 ANSWERED = also(HERE, REQUESTS)
 FAILED = rate("http_requests_total", also(ANSWERED, 'status=~"5.."'), "service")
 
-ERRORS = Row(
+ERRORS = row(
     "Errors",
     lines(
         "Failed requests",
@@ -217,7 +217,7 @@ ERRORS = Row(
     ),
 )
 
-LATENCY = Row(
+LATENCY = row(
     "Latency",
     lines(
         "Exchange to client",
@@ -247,7 +247,7 @@ LATENCY = Row(
     ),
 )
 
-SATURATION = Row(
+SATURATION = row(
     "Saturation",
     lines(
         "Lag",
@@ -277,7 +277,7 @@ SATURATION = Row(
     ),
 )
 
-FEEDS = Row(
+FEEDS = row(
     "Feeds",
     table(
         "Exchanges",

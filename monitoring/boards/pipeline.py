@@ -1,6 +1,6 @@
 """From the log to the stores: who reads how far behind, what is refused, and whether bars are whole."""
 
-from monitoring.boards.board import Board, Row, Variable
+from monitoring.boards.board import Board, Variable, row
 from monitoring.boards.panels import Query, Unit, lines, over, timeline, under
 from monitoring.boards.promql import EXCHANGE, HERE, also, events, mean, or_zero, quantile, rate
 
@@ -8,7 +8,7 @@ GROUPS = f"consumer_lag{HERE}"
 COMPLETE = rate("candles_closed_total", also(EXCHANGE, 'complete="true"'), "exchange")
 PARTITION = "consumer_group, topic, partition"
 
-LAG = Row(
+LAG = row(
     "Lag",
     lines(
         "Lag",
@@ -59,7 +59,7 @@ LAG = Row(
     ),
 )
 
-THROUGHPUT = Row(
+THROUGHPUT = row(
     "Throughput",
     lines(
         "Published",
@@ -96,7 +96,7 @@ THROUGHPUT = Row(
     ),
 )
 
-REFUSED = Row(
+REFUSED = row(
     "Refused, given up, repeated",
     lines(
         "Dead letters",
@@ -162,7 +162,7 @@ REFUSED = Row(
     ),
 )
 
-CANDLES = Row(
+CANDLES = row(
     "Candles",
     lines(
         "Behind the feeds",

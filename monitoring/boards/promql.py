@@ -8,7 +8,6 @@ REPLICA = "pod, instance"
 """What tells the processes of a job apart: on a cluster pods do, elsewhere instances."""
 PROCESS = f"job, {REPLICA}"
 
-
 REQUESTS = 'route!~"/health|/ready"'
 """Requests of people: machines ask for these two, and ``/ready`` answers 503 to say how a dependency is."""
 QUERIES = 'route!~"/health|/ready|/v1/trades"'
@@ -53,8 +52,8 @@ def within(bound: str, metric: str, selector: str, by: str = "") -> str:
 
 
 def or_zero(expression: str, present: str, on: str = "") -> str:
-    """0 where there is nothing to count yet, though who counts is ``present``: a counter with labels begins with its
-    first event, and a board has to tell "never happened" from "nobody looks"."""
+    """0 where there is nothing to count yet, though who counts is ``present``: most metrics begin with their first
+    event, and a board has to tell "never happened" from "nobody looks"."""
     grouped = f"group by ({on})" if on else "group"
     return f"{expression} or on ({on}) 0 * {grouped} ({present})"
 
