@@ -53,12 +53,13 @@ def rendered(package: Path) -> list[Any]:
 
 def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) -> None:
     monitoring = checkout / "monitoring"
-    for folder in ("rules", "dashboards", "tests", "runbooks", "boards"):
+    for folder in ("rules", "dashboards", "tests", "runbooks", "alertmanager", "boards"):
         (monitoring / folder).mkdir()
     (monitoring / "rules/feeds.yaml").write_text(RULES)
     (monitoring / "dashboards/feeds.json").write_text(DASHBOARD)
     (monitoring / "tests/feeds.yaml").write_text("not for the package")
     (monitoring / "runbooks/FeedDown.md").write_text("not for the package")
+    (monitoring / "alertmanager/tickplane.tmpl").write_text("not for the package")
     (monitoring / "boards/feeds.py").write_text("not for the package")
     (monitoring / "generate.py").write_text("not for the package")
     package = packaged(checkout)
