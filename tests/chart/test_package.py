@@ -53,19 +53,23 @@ def rendered(package: Path) -> list[Any]:
 
 def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) -> None:
     monitoring = checkout / "monitoring"
-    for folder in ("rules", "dashboards", "tests", "runbooks"):
+    for folder in ("rules", "dashboards", "tests", "runbooks", "alertmanager", "boards"):
         (monitoring / folder).mkdir()
     (monitoring / "rules/feeds.yaml").write_text(RULES)
     (monitoring / "dashboards/feeds.json").write_text(DASHBOARD)
     (monitoring / "tests/feeds.yaml").write_text("not for the package")
     (monitoring / "runbooks/FeedDown.md").write_text("not for the package")
+    (monitoring / "alertmanager/tickplane.tmpl").write_text("not for the package")
+    (monitoring / "boards/feeds.py").write_text("not for the package")
+    (monitoring / "generate.py").write_text("not for the package")
     package = packaged(checkout)
     with tarfile.open(package) as archive:
         inside = {
-            name.removeprefix("tickplane/files/monitoring/") for name in archive.getnames() if "/monitoring/" in name
+            name.removeprefix("tickplane/files/monitoring/")
+            for name in archive.getnames()
+            if "files/monitoring/" in name
         }
-    assert inside >= {"rules/feeds.yaml", "dashboards/feeds.json"}
-    assert not [name for name in inside if name.startswith(("tests", "runbooks"))]
+    assert inside == {"rules/feeds.yaml", "dashboards/feeds.json"}
     objects = rendered(package)
     rule = of_kind(objects, "PrometheusRule")[f"{RELEASE}-feeds"]
     assert rule["spec"] == yaml.safe_load(RULES)
@@ -73,6 +77,23 @@ def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) ->
     dashboard = of_kind(objects, "ConfigMap")[f"{RELEASE}-dashboard-feeds"]
     assert json.loads(dashboard["data"]["feeds.json"]) == json.loads(DASHBOARD)
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_the_dashboards_arrive_as_they_are(checkout: Path) -> None:
+    """Their legends are written as Helm's own templates are."""
+    dashboards = {path.name: path.read_text() for path in (ROOT / "monitoring/dashboards").glob("*.json")}
+    (checkout / "monitoring/dashboards").mkdir()
+    for name, text in dashboards.items():
+        (checkout / "monitoring/dashboards" / name).write_text(text)
+    found = of_kind(rendered(packaged(checkout)), "ConfigMap")
+    arrived = {
+        file: text
+        for name, each in found.items()
+        if name.startswith(f"{RELEASE}-dashboard-")
+        for file, text in each["data"].items()
+    }
+    assert "{{exchange}}" in dashboards["feeds.json"]
+    assert {name: text.rstrip("\n") for name, text in dashboards.items()} == arrived
 
 
 def test_the_package_has_every_service_though_monitoring_is_empty(checkout: Path) -> None:
