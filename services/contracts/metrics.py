@@ -98,7 +98,7 @@ class Metric(Enum):
     CANDLES_CLOSED = MetricSpec(
         "candles_closed_total",
         "counter",
-        "1m bars stored closed for the first time, by whether every trade of theirs is known.",
+        "1m bars stored closed, each once: when a later trade tells whether it is complete.",
         ("exchange", "complete"),
     )
     # feeds
