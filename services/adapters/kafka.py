@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -286,25 +286,37 @@ class LogEnds(Resource):
 
     async def ask(self) -> Mapping[TopicPartition, int]:
         """The end offset of every partition. Raises InfraError; the first call connects."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                ends = await self._ask()
-        except (KafkaError, OSError, InfraError) as error:
-            detail = str(error) or type(error).__name__
-            self._health.report("kafka", False, detail)
-            raise InfraError("kafka", detail) from error
+        ends = await self._asked(self._ends)
         self._health.report("kafka", True)
         return ends
+
+    async def topics_healthy(self, topics: Iterable[str]) -> Mapping[str, bool]:
+        """Whether each is there, with a leader for every partition. Raises InfraError; the first call connects."""
+
+        async def look(consumer: AIOKafkaConsumer) -> Mapping[str, bool]:
+            cluster = await _cluster_with(consumer._client, [])
+            return {topic: is_healthy(cluster, topic) for topic in topics}
+
+        return await self._asked(look)
 
     async def stop(self) -> None:
         if self._consumer is not None:
             await self._consumer.stop()
             self._consumer = None
 
-    async def _ask(self) -> Mapping[TopicPartition, int]:
-        consumer = await self._connected()
+    async def _asked[T](self, question: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await question(await self._connected())
+        except (KafkaError, OSError, InfraError) as error:
+            detail = str(error) or type(error).__name__
+            self._health.report("kafka", False, detail)
+            raise InfraError("kafka", detail) from error
+
+    async def _ends(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+        cluster = await _cluster_with(consumer._client, self._topics)
         partitions = [
-            TopicPartition(topic, number) for topic in self._topics for number in await partitions_of(consumer, topic)
+            TopicPartition(topic, number) for topic in self._topics for number in cluster.partitions_for_topic(topic)
         ]
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
         return ends
@@ -339,6 +351,12 @@ async def _cluster_with(client: AIOKafkaClient, topics: Iterable[str]) -> Cluste
             f"no topic {', '.join(missing)}, or none that this user may see: run `tickplane topics apply`, or allow it",
         )
     return cluster
+
+
+def is_healthy(cluster: ClusterMetadata, topic: str) -> bool:
+    """Whether the topic is there, with a leader for each partition."""
+    partitions = cluster.partitions_for_topic(topic)
+    return bool(partitions) and partitions == cluster.available_partitions_for_topic(topic)
 
 
 async def apply_topics(settings: TopicsSettings) -> list[str]:

@@ -129,6 +129,7 @@ async def test_every_service_works_with_exactly_its_permissions(
         return bool(status.get("lag")) and all(row["lag"] is not None for row in status["lag"])
 
     await eventually(lag_is_known)
+    assert (await api.metrics()).by("kafka_topic_healthy", "topic") == dict.fromkeys(Topic, 1)
     for group in Group:
         await eventually(_committed(migrated, group))
 
