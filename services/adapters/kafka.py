@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import secrets
 import ssl
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -106,6 +107,7 @@ class Producer(Resource):
             producer = AIOKafkaProducer(**self._options)
             try:
                 await producer.start()
+                began = time.perf_counter()
                 await _cluster_with(producer.client, self._topics)
             except NOT_READY as error:
                 await producer.stop()
@@ -113,7 +115,7 @@ class Producer(Resource):
                 await asyncio.sleep(backoff.next_s())
                 continue
             self._producer = producer
-            self.report(None)
+            self.report(None, time.perf_counter() - began)
             return
 
     async def stop(self) -> None:
@@ -163,19 +165,21 @@ class Producer(Resource):
         pending = list(sends)
         if not pending:
             return
+        began = time.perf_counter()
         results = await asyncio.gather(*pending, return_exceptions=True)
         for result in results:
             if isinstance(result, AWAY):
                 raise self.away(result) from result
             if isinstance(result, BaseException):
                 raise result
-        self.report(None)
+        self.report(None, time.perf_counter() - began)
 
     def published(self, exchange: str, topic: str, count: int = 1) -> None:
         counter(Metric.MESSAGES_PUBLISHED).labels(exchange, topic).inc(count)
 
-    def report(self, error: BaseException | None) -> None:
-        self._health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+    def report(self, error: BaseException | None, latency_s: float | None = None) -> None:
+        """Say in ``/ready`` how Kafka is, and how long it took to answer."""
+        _report(self._health, error, latency_s)
 
     def away(self, error: BaseException) -> InfraError:
         self.report(error)
@@ -217,14 +221,15 @@ class Reader:
             )
             try:
                 await consumer.start()
+                began = time.perf_counter()
                 await self._assign(consumer)
             except NOT_READY as error:
                 await consumer.stop()
-                self._report(error)
+                _report(self._health, error)
                 await asyncio.sleep(backoff.next_s())
                 continue
             self._consumer = consumer
-            self._report(None)
+            _report(self._health, None, time.perf_counter() - began)
             return
 
     async def stop(self) -> None:
@@ -238,7 +243,7 @@ class Reader:
         try:
             batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=5_000)
         except AWAY as error:
-            self._report(error)
+            _report(self._health, error)
             raise InfraError("kafka", str(error) or type(error).__name__) from error
         return [record for batch in batches.values() for record in batch]
 
@@ -265,9 +270,6 @@ class Reader:
         for partition in partitions:
             consumer.seek(partition, offsets[partition])
 
-    def _report(self, error: BaseException | None) -> None:
-        self._health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}")
-
 
 class LogEnds(Resource):
     """Asks where the partitions of some topics end, without reading them: for lag, and whether Kafka answers at all."""
@@ -288,12 +290,14 @@ class LogEnds(Resource):
         """The end offset of every partition. Raises InfraError; the first call connects."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                ends = await self._ask()
+                consumer = await self._connected()
+                began = time.perf_counter()
+                ends = await self._ask(consumer)
         except (KafkaError, OSError, InfraError) as error:
             detail = str(error) or type(error).__name__
             self._health.report("kafka", False, detail)
             raise InfraError("kafka", detail) from error
-        self._health.report("kafka", True)
+        _report(self._health, None, time.perf_counter() - began)
         return ends
 
     async def stop(self) -> None:
@@ -301,8 +305,7 @@ class LogEnds(Resource):
             await self._consumer.stop()
             self._consumer = None
 
-    async def _ask(self) -> Mapping[TopicPartition, int]:
-        consumer = await self._connected()
+    async def _ask(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
         partitions = [
             TopicPartition(topic, number) for topic in self._topics for number in await partitions_of(consumer, topic)
         ]
@@ -319,6 +322,10 @@ class LogEnds(Resource):
                 raise
             self._consumer = consumer
         return self._consumer
+
+
+def _report(health: Health, error: BaseException | None, latency_s: float | None = None) -> None:
+    health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}", latency_s)
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Sequence
 
@@ -60,9 +61,10 @@ class Redis(Resource):
 
     async def start(self) -> None:
         """Redis holds nothing that cannot be rebuilt, so nobody waits for it."""
+        began = time.perf_counter()
         try:
             await self.client.ping()
-            self.report(None)
+            self.report(None, time.perf_counter() - began)
         except AWAY as error:
             self.report(error)
 
@@ -76,17 +78,20 @@ class Redis(Resource):
         pipeline = self.client.pipeline(transaction=False)
         for key in keys:
             pipeline.hgetall(key)
+        began = time.perf_counter()
         try:
             found: list[dict[str, str]] = await pipeline.execute()
         except AWAY as error:
             self.report(error)
             logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
             return [{} for _ in keys]
-        self.report(None)
+        self.report(None, time.perf_counter() - began)
         return found
 
-    def report(self, error: Exception | None) -> None:
-        self._health.report("redis", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+    def report(self, error: Exception | None, latency_s: float | None = None) -> None:
+        """Say in ``/ready`` how Redis is, and how long it took to answer."""
+        detail = "" if error is None else f"{type(error).__name__}: {error}"
+        self._health.report("redis", error is None, detail, latency_s)
 
 
 class LatestWriter:
@@ -119,6 +124,7 @@ class LatestWriter:
         if not keys:
             return
         written = Counter[str]()
+        began = time.perf_counter()
         try:
             async with self._redis.client.pipeline(transaction=True) as pipe:
                 for key in keys:
@@ -131,7 +137,7 @@ class LatestWriter:
         except AWAY as error:
             self._redis.report(error)
             return
-        self._redis.report(None)
+        self._redis.report(None, time.perf_counter() - began)
         self._changed.difference_update(keys)
         for exchange, count in written.items():
             counter(Metric.REDIS_WRITES).labels(self._group, exchange, self._keyspace).inc(count)
