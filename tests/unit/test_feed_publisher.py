@@ -26,7 +26,7 @@ class FakeProducer:
         for ack in self.acks:
             ack.set_result(None)
 
-    def report(self, error: BaseException | None) -> None:
+    def report(self, error: BaseException | None, _latency_s: float | None = None) -> None:
         assert error is None
 
     def published(self, exchange: str, topic: str, count: int) -> None:
