@@ -7,11 +7,15 @@ import pytest
 
 from market_operator.api import Api
 from market_operator.cache import Cache
+from market_operator.desired import child_name
 from market_operator.feeds import Key
 from market_operator.figures import Figures
 from market_operator.listing import DeadWatchError, Listing
-from market_operator.observing import Shard
+from market_operator.observing import Polled, Shard
+from market_operator.polling import Polls
+from market_operator.reconcile import Reconciler
 from market_operator.resource import KIND
+from market_operator.settings import OperatorSettings
 from market_operator.status import Observed, invalid, status
 from services.contracts.errors import InfraError
 from services.contracts.metrics import Metric
@@ -74,6 +78,54 @@ def test_a_spec_that_nobody_can_read_leaves_what_was_known() -> None:
     assert shards(KEY) == (1, 1)
     figures.forget(KEY)
     assert degraded() == before
+
+
+class _Taking:
+    """An API server that takes everything."""
+
+    async def apply(self, item: Object, *, force: bool) -> Object:
+        assert not force
+        return {**item, "metadata": {**item["metadata"], "resourceVersion": "1", "generation": 1}}
+
+    async def write_status(self, _key: Key, _uid: str, status: Object) -> Object:
+        return _body(status=status)
+
+    async def record(self, event: Object) -> None:
+        pass
+
+
+class _Polls:
+    def of(self, _feed: Key, _shard: int) -> Polled:
+        return Polled()
+
+
+def _body(**fields: Any) -> Object:
+    metadata = {
+        "namespace": KEY.namespace,
+        "name": KEY.name,
+        "uid": "uid-of-it",
+        "generation": 1,
+        "resourceVersion": "1",
+        "creationTimestamp": NOW,
+    }
+    return {"metadata": metadata, "spec": {"venue": "kraken", "products": ["BTC-USD"]}, **fields}
+
+
+async def test_the_figures_are_those_of_the_last_reconciliation() -> None:
+    api, polls, cache, clock = cast(Api, _Taking()), cast(Polls, _Polls()), Cache(), FakeClock()
+    cache.watch([KIND, "Deployment", "Pod", "ServiceAccount", "NetworkPolicy"])
+    reconciler = Reconciler(api, cache, polls, {"kraken": "kraken"}, OperatorSettings(_env_file=None), clock)
+    cache.bring(KIND, KEY, _body())
+    await reconciler.reconcile(KEY)
+    assert shards(KEY) == (1, 0)
+    deployment = cache.of_feed("Deployment", KEY)[child_name(KEY.name, 0)]
+    metadata = {**deployment["metadata"], "resourceVersion": "2"}
+    cache.bring("Deployment", KEY, {**deployment, "metadata": metadata, "status": {"readyReplicas": 1}})
+    await reconciler.reconcile(KEY)
+    assert shards(KEY) == (1, 1)
+    cache.drop(KIND, _body())
+    await reconciler.reconcile(KEY)
+    assert shards(KEY) == (None, None)
 
 
 # ---- watches
