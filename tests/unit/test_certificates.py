@@ -15,6 +15,19 @@ from tests.support.secure import CA, CLIENT, SERVER
 WELL_KNOWN = ssl.create_default_context(cafile=certifi.where())
 ONE = WELL_KNOWN.get_ca_certs(binary_form=True)[0]
 
+FIRST_VERSION = """\
+-----BEGIN CERTIFICATE-----
+MIIBKzCB0wIUUXenw3zBbfCCDZwZIsEcNYukbVswCgYIKoZIzj0EAwIwGDEWMBQG
+A1UEAwwNZmlyc3QgdmVyc2lvbjAgFw0yNjExMjkxNzI3MTFaGA8yMDUxMDcyMTE3
+MjcxMVowGDEWMBQGA1UEAwwNZmlyc3QgdmVyc2lvbjBZMBMGByqGSM49AgEGCCqG
+SM49AwEHA0IABC2RKDZKoupMeBeDGcx63bGHo0M8wGQMw2PLOo5vDSEKI/5lxT2i
+aMA4cWbVYImVgvChwX/vjbqzmOfzM9mC2JswCgYIKoZIzj0EAwIDRwAwRAIgXSUK
+y9pgY2J9v4wrRrkUAGjm/YZ37bZ3T9pKtvRxLVQCIFItHop8PCLFk+aQbNr/O7Lq
+4GVouxilgrF7U6e1CtFN
+-----END CERTIFICATE-----
+"""
+"""A certificate of X.509's first version, which does not say so."""
+
 
 def test_the_date_is_what_ssl_says_of_every_well_known_authority() -> None:
     shown = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in WELL_KNOWN.get_ca_certs()]
@@ -26,6 +39,11 @@ def test_the_date_is_what_ssl_says_of_every_well_known_authority() -> None:
 def test_a_certificate_of_ones_own_is_read_too_beside_its_key() -> None:
     assert expiry_time_s(CA) == expiry_time_s(SERVER) == ssl.cert_time_to_seconds("Oct 28 14:54:38 2126 GMT")
     assert expiry_time_s(CLIENT) == ssl.cert_time_to_seconds("Oct 28 18:32:30 2126 GMT")
+
+
+def test_a_certificate_that_names_no_version_is_one_too(tmp_path: Path) -> None:
+    (tmp_path / "first.pem").write_text(FIRST_VERSION)
+    assert expiry_time_s(tmp_path / "first.pem") == ssl.cert_time_to_seconds("Jul 21 17:27:11 2051 GMT")
 
 
 @pytest.mark.parametrize("first_is_earlier", [True, False])
