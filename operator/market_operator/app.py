@@ -1,6 +1,7 @@
 """The operator: MarketFeeds become Deployments, and what these do becomes their status."""
 
 import asyncio
+import time
 
 from market_operator import venues
 from market_operator.api import Api
@@ -48,18 +49,21 @@ class Cluster(Resource):
 
     async def check(self) -> None:
         """Raise DeadWatchError where PodMonitors came to be known, or are no longer."""
-        if await self._api.is_served(KIND_OPTIONAL, self._namespace) != (KIND_OPTIONAL in self._cache.kinds):
+        began = time.perf_counter()
+        is_served = await self._api.is_served(KIND_OPTIONAL, self._namespace)
+        self._health.report("kubernetes", True, latency_s=time.perf_counter() - began)
+        if is_served != (KIND_OPTIONAL in self._cache.kinds):
             raise DeadWatchError("the API server knows other kinds now")
 
     async def _is_there(self) -> bool:
+        began = time.perf_counter()
         try:
             served = await self._api.is_served(KIND, self._namespace)
         except InfraError as error:
             self._health.report("kubernetes", False, str(error))
             return False
-        self._health.report(
-            "kubernetes", served, "" if served else f"the CustomResourceDefinition of {KIND} is missing"
-        )
+        detail = "" if served else f"the CustomResourceDefinition of {KIND} is missing"
+        self._health.report("kubernetes", served, detail, time.perf_counter() - began)
         return served
 
 
@@ -86,7 +90,7 @@ async def run(settings: OperatorSettings, health: Health) -> None:
     polls = Polls(cache, api, settings, clock, queue.add)
     reconciler = Reconciler(api, cache, polls, venues.labels(), settings, clock)
     cluster = Cluster(api, cache, settings.namespaces, health)
-    listing = Listing(api, cache, settings.namespaces)
+    listing = Listing(api, cache, settings.namespaces, clock)
     triggers = Triggers(cache, reconciler, queue.add)
     watches = Watches(cache, settings.namespaces, triggers.on_event)
 

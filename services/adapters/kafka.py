@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import secrets
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -106,6 +107,7 @@ class Producer(Resource):
             producer = AIOKafkaProducer(**self._options)
             try:
                 await producer.start()
+                began = time.perf_counter()
                 await _cluster_with(producer.client, self._topics)
             except NOT_READY as error:
                 await producer.stop()
@@ -113,7 +115,7 @@ class Producer(Resource):
                 await asyncio.sleep(backoff.next_s())
                 continue
             self._producer = producer
-            self.report(None)
+            self.report(None, time.perf_counter() - began)
             return
 
     async def stop(self) -> None:
@@ -163,19 +165,21 @@ class Producer(Resource):
         pending = list(sends)
         if not pending:
             return
+        began = time.perf_counter()
         results = await asyncio.gather(*pending, return_exceptions=True)
         for result in results:
             if isinstance(result, AWAY):
                 raise self.away(result) from result
             if isinstance(result, BaseException):
                 raise result
-        self.report(None)
+        self.report(None, time.perf_counter() - began)
 
     def published(self, exchange: str, topic: str, count: int = 1) -> None:
         counter(Metric.MESSAGES_PUBLISHED).labels(exchange, topic).inc(count)
 
-    def report(self, error: BaseException | None) -> None:
-        self._health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+    def report(self, error: BaseException | None, latency_s: float | None = None) -> None:
+        """Say in ``/ready`` how Kafka is, and how long it took to answer."""
+        _report(self._health, error, latency_s)
 
     def away(self, error: BaseException) -> InfraError:
         self.report(error)
@@ -217,14 +221,15 @@ class Reader:
             )
             try:
                 await consumer.start()
+                began = time.perf_counter()
                 await self._assign(consumer)
             except NOT_READY as error:
                 await consumer.stop()
-                self._report(error)
+                _report(self._health, error)
                 await asyncio.sleep(backoff.next_s())
                 continue
             self._consumer = consumer
-            self._report(None)
+            _report(self._health, None, time.perf_counter() - began)
             return
 
     async def stop(self) -> None:
@@ -238,7 +243,7 @@ class Reader:
         try:
             batches = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=5_000)
         except AWAY as error:
-            self._report(error)
+            _report(self._health, error)
             raise InfraError("kafka", str(error) or type(error).__name__) from error
         return [record for batch in batches.values() for record in batch]
 
@@ -265,9 +270,6 @@ class Reader:
         for partition in partitions:
             consumer.seek(partition, offsets[partition])
 
-    def _report(self, error: BaseException | None) -> None:
-        self._health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}")
-
 
 class LogEnds(Resource):
     """Asks where the partitions of some topics end, without reading them: for lag, and whether Kafka answers at all."""
@@ -286,25 +288,41 @@ class LogEnds(Resource):
 
     async def ask(self) -> Mapping[TopicPartition, int]:
         """The end offset of every partition. Raises InfraError; the first call connects."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                ends = await self._ask()
-        except (KafkaError, OSError, InfraError) as error:
-            detail = str(error) or type(error).__name__
-            self._health.report("kafka", False, detail)
-            raise InfraError("kafka", detail) from error
-        self._health.report("kafka", True)
+        ends, latency_s = await self._asked(self._ends)
+        _report(self._health, None, latency_s)
         return ends
+
+    async def topics_healthy(self, topics: Iterable[str]) -> Mapping[str, bool]:
+        """Whether each is there, with a leader for every partition. Raises InfraError; the first call connects."""
+
+        async def look(consumer: AIOKafkaConsumer) -> Mapping[str, bool]:
+            cluster = await _cluster_with(consumer._client, [])
+            return {topic: is_healthy(cluster, topic) for topic in topics}
+
+        healthy, _latency_s = await self._asked(look)
+        return healthy
 
     async def stop(self) -> None:
         if self._consumer is not None:
             await self._consumer.stop()
             self._consumer = None
 
-    async def _ask(self) -> Mapping[TopicPartition, int]:
-        consumer = await self._connected()
+    async def _asked[T](self, question: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> tuple[T, float]:
+        """The answer, and how long it took in seconds."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                consumer = await self._connected()
+                began = time.perf_counter()
+                return await question(consumer), time.perf_counter() - began
+        except (KafkaError, OSError, InfraError) as error:
+            detail = str(error) or type(error).__name__
+            self._health.report("kafka", False, detail)
+            raise InfraError("kafka", detail) from error
+
+    async def _ends(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+        cluster = await _cluster_with(consumer._client, self._topics)
         partitions = [
-            TopicPartition(topic, number) for topic in self._topics for number in await partitions_of(consumer, topic)
+            TopicPartition(topic, number) for topic in self._topics for number in cluster.partitions_for_topic(topic)
         ]
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
         return ends
@@ -319,6 +337,10 @@ class LogEnds(Resource):
                 raise
             self._consumer = consumer
         return self._consumer
+
+
+def _report(health: Health, error: BaseException | None, latency_s: float | None = None) -> None:
+    health.report("kafka", error is None, "" if error is None else f"{type(error).__name__}: {error}", latency_s)
 
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
@@ -339,6 +361,12 @@ async def _cluster_with(client: AIOKafkaClient, topics: Iterable[str]) -> Cluste
             f"no topic {', '.join(missing)}, or none that this user may see: run `tickplane topics apply`, or allow it",
         )
     return cluster
+
+
+def is_healthy(cluster: ClusterMetadata, topic: str) -> bool:
+    """Whether the topic is there, with a leader for each partition."""
+    partitions = cluster.partitions_for_topic(topic)
+    return bool(partitions) and partitions == cluster.available_partitions_for_topic(topic)
 
 
 async def apply_topics(settings: TopicsSettings) -> list[str]:

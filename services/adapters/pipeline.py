@@ -474,6 +474,7 @@ class Pipeline:
             if outcome.nothing() and not batch.next_offsets:
                 return
             await self._publish(outcome.publications)
+            asked = time.perf_counter()
             try:
                 await self._store(connection, batch, outcome)
             except _Lost:
@@ -482,7 +483,7 @@ class Pipeline:
                     raise _Superseded from None
                 await self._give_way(consumer, connection)
                 return
-        self._database.report(None)
+        self._database.report(None, time.perf_counter() - asked)
         self._losses = 0
         for tp, next_offset in batch.next_offsets.items():
             self._owned[tp].next_offset = next_offset
@@ -601,9 +602,10 @@ class Pipeline:
     async def _ask(self, consumer: AIOKafkaConsumer) -> None:
         """Whether the broker is there, where no fetch tells: who owns no partition has none, nor who waits to join."""
         try:
+            began = time.perf_counter()
             async with asyncio.timeout(ANSWER_PATIENCE_S):
                 await kafka.partitions_of(consumer, self._engine.topics[0])
-            self._producer.report(None)
+            self._producer.report(None, time.perf_counter() - began)
         except kafka.NOT_READY as error:
             self._producer.report(error)
 

@@ -1,6 +1,7 @@
 """Postgres: how we connect, the pool, and SQL kept in ``contracts/sql``."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
@@ -95,9 +96,10 @@ class Postgres(Resource):
                         command_timeout=60,
                         reset=_as_it_is,
                     )
+                began = time.perf_counter()
                 version = await self._pool.fetchval("SELECT max(version) FROM schema_version")
                 if (version or 0) >= needed:
-                    self.report(None)
+                    self.report(None, time.perf_counter() - began)
                     return
                 self._health.report("postgres", False, f"the schema is at {version}, this needs {needed}: run migrate")
             except asyncpg.UndefinedTableError:
@@ -116,17 +118,19 @@ class Postgres(Resource):
 
     async def ask[T](self, work: Callable[[Connection], Awaitable[T]], *, timeout_s: float) -> T:
         """What the work makes of a connection of the pool. Raises InfraError as ``fetch`` does."""
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(timeout_s), self.pool.acquire() as connection:
                 answer = await work(connection)
         except AWAY as error:
             raise self.away(error) from error
-        self.report(None)
+        self.report(None, time.perf_counter() - began)
         return answer
 
-    def report(self, error: Exception | None) -> None:
-        """Say in ``/ready`` how Postgres is."""
-        self._health.report("postgres", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+    def report(self, error: Exception | None, latency_s: float | None = None) -> None:
+        """Say in ``/ready`` how Postgres is, and how long it took to answer."""
+        detail = "" if error is None else f"{type(error).__name__}: {error}"
+        self._health.report("postgres", error is None, detail, latency_s)
 
     def away(self, error: Exception) -> InfraError:
         """The error to raise when Postgres is away."""

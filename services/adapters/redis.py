@@ -2,14 +2,17 @@
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
+from services.contracts.errors import InfraError
 from services.contracts.metrics import Metric
 from services.runtime import logging
 from services.runtime.health import Health
@@ -49,6 +52,14 @@ def rate_limit_key(service: str, client: str) -> str:
     return f"rate_limit:{service}:{client}"
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What it takes, and may take. None: not known, or no limit."""
+
+    used_bytes: int | None = None
+    max_bytes: int | None = None
+
+
 class Redis(Resource):
     def __init__(self, settings: RedisSettings, health: Health) -> None:
         self.client = redis.Redis.from_url(
@@ -65,9 +76,10 @@ class Redis(Resource):
 
     async def start(self) -> None:
         """Redis holds nothing that cannot be rebuilt, so nobody waits for it."""
+        began = time.perf_counter()
         try:
             await self.client.ping()
-            self.report(None)
+            self.report(None, time.perf_counter() - began)
         except AWAY as error:
             self.report(error)
 
@@ -81,17 +93,37 @@ class Redis(Resource):
         pipeline = self.client.pipeline(transaction=False)
         for key in keys:
             pipeline.hgetall(key)
+        began = time.perf_counter()
         try:
             found: list[dict[str, str]] = await pipeline.execute()
         except AWAY as error:
-            self.report(error)
-            logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
+            self.away(error)
             return [{} for _ in keys]
-        self.report(None)
+        self.report(None, time.perf_counter() - began)
         return found
 
-    def report(self, error: Exception | None) -> None:
-        self._health.report("redis", error is None, "" if error is None else f"{type(error).__name__}: {error}")
+    async def memory(self) -> Memory:
+        """Not known where our user may not ask. Raises InfraError while Redis is away."""
+        began = time.perf_counter()
+        try:
+            info = await self.client.info("memory")
+        except NoPermissionError:
+            info = {}
+        except AWAY as error:
+            raise self.away(error) from error
+        self.report(None, time.perf_counter() - began)
+        return Memory(info.get("used_memory"), info.get("maxmemory") or None)
+
+    def away(self, error: Exception) -> InfraError:
+        """The error to raise when Redis is away."""
+        self.report(error)
+        logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
+        return InfraError("redis", str(error) or type(error).__name__)
+
+    def report(self, error: Exception | None, latency_s: float | None = None) -> None:
+        """Say in ``/ready`` how Redis is, and how long it took to answer."""
+        detail = "" if error is None else f"{type(error).__name__}: {error}"
+        self._health.report("redis", error is None, detail, latency_s)
 
 
 class LatestWriter:
@@ -124,6 +156,7 @@ class LatestWriter:
         if not keys:
             return
         written = Counter[str]()
+        began = time.perf_counter()
         try:
             async with self._redis.client.pipeline(transaction=True) as pipe:
                 for key in keys:
@@ -136,7 +169,7 @@ class LatestWriter:
         except AWAY as error:
             self._redis.report(error)
             return
-        self._redis.report(None)
+        self._redis.report(None, time.perf_counter() - began)
         self._changed.difference_update(keys)
         for exchange, count in written.items():
             counter(Metric.REDIS_WRITES).labels(self._group, exchange, self._keyspace).inc(count)

@@ -151,9 +151,12 @@ class GapCount(msgspec.Struct, gc=False):
 
 
 class Dependency(msgspec.Struct, gc=False):
+    """``latency_ms`` is how long its last answer took; null where that is not known, and while it is down."""
+
     up: bool
     since: str
     detail: str
+    latency_ms: float | None
 
 
 class Status(msgspec.Struct, gc=False):

@@ -98,7 +98,7 @@ class Metric(Enum):
     CANDLES_CLOSED = MetricSpec(
         "candles_closed_total",
         "counter",
-        "1m bars stored closed for the first time, by whether every trade of theirs is known.",
+        "1m bars stored closed, each once: when a later trade tells whether it is complete.",
         ("exchange", "complete"),
     )
     # feeds
@@ -231,7 +231,9 @@ class Metric(Enum):
     POSTGRES_DATABASE_SIZE_LIMIT = MetricSpec(
         "postgres_database_size_limit_bytes", "gauge", "What it may take, by the setting; absent without one."
     )
-    POSTGRES_CONNECTIONS = MetricSpec("postgres_connections", "gauge", "Clients that are connected to the database.")
+    POSTGRES_CONNECTIONS = MetricSpec(
+        "postgres_connections", "gauge", "Clients that are connected to the server, in whatever database."
+    )
     POSTGRES_CONNECTIONS_MAX = MetricSpec(
         "postgres_connections_max", "gauge", "Connections that the server takes: its max_connections."
     )
@@ -240,7 +242,7 @@ class Metric(Enum):
         "redis_memory_max_bytes", "gauge", "What Redis may hold: its maxmemory; absent where it has none."
     )
     KAFKA_TOPIC_HEALTHY = MetricSpec(
-        "kafka_topic_healthy", "gauge", "1 while the topic is there and each partition has a leader.", ("topic",)
+        "kafka_topic_healthy", "gauge", "1 while api sees the topic, with a leader for each partition.", ("topic",)
     )
     # validator
     VALIDATOR_TICKS = MetricSpec(

@@ -199,7 +199,8 @@ class Feed:
         if not self.connected:
             self.connected = True
             gauge(Metric.FEED_CONNECTED).labels(*self._labels).set(1)
-            self._health.report(self._labels[0], True)
+            answered_s = asyncio.get_running_loop().time() - session.opened_at
+            self._health.report(self._labels[0], True, latency_s=answered_s)
             self._log.info("subscribed", products=len(session.subscribed))
 
     async def _keep_raw(self, frame: str | bytes, received_ns: int) -> None:

@@ -1,6 +1,7 @@
 """Trades to Kafka, in order, each until it is acknowledged. Nothing is dropped: a slow broker slows the caller."""
 
 import asyncio
+import time
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 from services.adapters.kafka import AWAY, Producer
 from services.contracts.errors import InfraError
 from services.contracts.metrics import Metric
+from services.contracts.topics import Topic
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
-from services.runtime.metrics import histogram
+from services.runtime.metrics import counter, histogram
 
 STALLED_S = 5.0
 """The oldest record not acknowledged for this long is reported as Kafka being away."""
@@ -70,12 +72,15 @@ class Publisher:
         return None
 
     async def run(self) -> None:
+        woken = None
         while not (self._stopping and not self._in_flight):
             if not self._in_flight:
                 self._arrived.clear()
                 await self._arrived.wait()
+                woken = time.perf_counter()
                 continue
-            await self._take_acks()
+            await self._take_acks(woken)
+            woken = None
 
     async def stop(self) -> None:
         """Everything handed over is acknowledged before this returns."""
@@ -83,8 +88,9 @@ class Publisher:
         self._stopping = True
         self._arrived.set()
 
-    async def _take_acks(self) -> None:
-        """Wait for the oldest ack, then take all that are there."""
+    async def _take_acks(self, woken: float | None) -> None:
+        """Wait for the oldest ack, then take all that are there. ``woken`` is when that record came, where it came
+        alone: how long its ack takes is how long Kafka takes to answer."""
         oldest = self._in_flight[0].ack
         await asyncio.wait([oldest], timeout=STALLED_S)
         if not oldest.done():
@@ -99,15 +105,19 @@ class Publisher:
                 await self._begin_again()
             return
         now_ns = self._clock.now_ns()
-        counts = Counter[str]()
+        counts, trades = Counter[str](), Counter[bytes]()
         while self._in_flight and _is_acknowledged(self._in_flight[0].ack):
             sent = self._in_flight.popleft()
             counts[sent.topic] += 1
+            if sent.topic == Topic.MARKET_TRADES:
+                trades[sent.key] += 1
             if sent.received_ns:
                 self._latency.observe((now_ns - sent.received_ns) / NS_PER_S)
-        self._producer.report(None)
+        self._producer.report(None, None if woken is None else time.perf_counter() - woken)
         for topic, count in counts.items():
             self._producer.published(self._exchange, topic, count)
+        for key, count in trades.items():
+            counter(Metric.FEED_TRADES).labels(self._exchange, key.decode().partition(":")[2]).inc(count)
         if len(self._in_flight) < self._in_flight_max:
             self._room.set()
         async with self._progress:

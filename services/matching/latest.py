@@ -147,12 +147,13 @@ class Latest:
         pipeline = self._redis.client.pipeline(transaction=False)
         for symbol in symbols:
             pipeline.set(book_key(symbol), msgspec.json.encode(_document(market, symbol)), ex=LATEST_TTL_S)
+        began = time.perf_counter()
         try:
             await pipeline.execute()
         except AWAY as error:
             self._report_away(error)
             return
-        self._redis.report(None)
+        self._redis.report(None, time.perf_counter() - began)
         self._changed_books.difference_update(symbols)
         counter(Metric.REDIS_WRITES).labels(Group.MATCHING, LAB_EXCHANGE, "book").inc(len(symbols))
 

@@ -6,12 +6,15 @@ from services.contracts.metrics import Metric
 from services.runtime.clock import Clock, rfc3339
 from services.runtime.metrics import gauge
 
+MS_PER_S = 1_000
+
 
 @dataclass
 class _State:
     up: bool
     since_ns: int
     detail: str
+    latency_s: float | None
 
 
 @dataclass
@@ -26,14 +29,17 @@ class Health:
     """False until what the service is for has happened once, where a service says so; from then on True."""
     _dependencies: dict[str, _State] = field(default_factory=dict)
 
-    def report(self, dependency: str, up: bool, detail: str = "") -> None:
-        """Say how a dependency is. ``since`` moves only when ``up`` changes."""
+    def report(self, dependency: str, up: bool, detail: str = "", latency_s: float | None = None) -> None:
+        """Say how a dependency is. ``since`` moves only when ``up`` changes. ``latency_s`` is how long its answer took,
+        where that was measured: the last one is kept as long as it is up."""
         known = self._dependencies.get(dependency)
         if known is None or known.up != up:
-            self._dependencies[dependency] = _State(up, self.clock.now_ns(), detail)
+            self._dependencies[dependency] = _State(up, self.clock.now_ns(), detail, latency_s if up else None)
             gauge(Metric.DEPENDENCY_UP).labels(self.service, dependency).set(int(up))
-        else:
-            known.detail = detail
+            return
+        known.detail = detail
+        if up and latency_s is not None:
+            known.latency_s = latency_s
 
     def forget(self, dependency: str) -> None:
         if self._dependencies.pop(dependency, None) is not None:
@@ -48,9 +54,15 @@ class Health:
         return self.ready_self() and all(state.up for state in self._dependencies.values())
 
     def dependencies(self) -> dict[str, dict[str, object]]:
-        """Each dependency's state, since when (RFC 3339), and what is wrong."""
+        """Each dependency's state, since when (RFC 3339), what is wrong, and how long its last answer took, where that
+        is known."""
         return {
-            name: {"up": state.up, "since": rfc3339(state.since_ns), "detail": state.detail}
+            name: {
+                "up": state.up,
+                "since": rfc3339(state.since_ns),
+                "detail": state.detail,
+                "latency_ms": None if state.latency_s is None else round(state.latency_s * MS_PER_S, 3),
+            }
             for name, state in self._dependencies.items()
         }
 

@@ -14,7 +14,7 @@ import uvloop
 from services.contracts.errors import ConfigError
 from services.contracts.metrics import Metric
 from services.domain import money
-from services.runtime import logging
+from services.runtime import logging, surroundings
 from services.runtime.clock import SystemClock
 from services.runtime.health import Health
 from services.runtime.metrics import gauge
@@ -68,7 +68,7 @@ async def serve(
     started: list[tuple[Component, asyncio.Task[None]]] = []
     everything: list[Component] = [Ops(health, settings.ops_host, settings.ops_port, status), *components]
     try:
-        async with _watch_loop(health.service):
+        async with _watch_loop(health.service), surroundings.watched(health.service, settings):
             for component in everything:
                 if not await _unless(stopping, component.start()):
                     break

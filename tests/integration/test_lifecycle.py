@@ -17,6 +17,7 @@ from services.adapters.kafka import apply_topics
 from services.adapters.migrate import migrate
 from services.adapters.postgres import Connection, migrations
 from services.contracts.topics import LOG_IDENTITY_KEY, Topic
+from services.runtime.clock import SystemClock, parse_rfc3339
 from services.runtime.settings import MigrationSettings
 from tests.conftest import StartService
 from tests.integration.test_pipeline import KEY, STATE, send
@@ -94,6 +95,35 @@ async def test_a_stop_while_it_waits_is_clean(service: StartService, parts: Part
     await eventually(lambda: _waits_saying(waiting, "postgres", "there is no schema yet"))
     assert await waiting.terminate() == 0
     await parts.drop_database(url)
+
+
+STORES = {
+    "feed": {"kafka", "demo"},
+    "recorder": {"kafka", "postgres", "redis"},
+    "candles": {"kafka", "postgres"},
+    "indicators": {"kafka", "postgres", "redis"},
+    "gateway": {"kafka", "redis"},
+    "api": {"kafka", "postgres", "redis"},
+    "validator": {"kafka", "postgres"},
+    "orders": {"kafka", "postgres", "redis"},
+    "matching": {"kafka", "postgres", "redis"},
+}
+
+
+@pytest.mark.parametrize("name", STORES)
+async def test_each_dependency_says_since_when_and_how_long_it_took_to_answer(
+    service: StartService, free_port: Callable[[], int], name: str
+) -> None:
+    own_port = {f"TICKPLANE_{name.upper()}_PORT": free_port()} if name in ("gateway", "api", "orders") else {}
+    env: dict[str, Any] = {"GRPC_SERVER_ADDRESS": "127.0.0.1:0", **own_port}
+    started = await service(name, **env)
+    await started.wait_ready()
+    dependencies = (await started.ready())["dependencies"]
+    assert dependencies.keys() == STORES[name]
+    for state in dependencies.values():
+        assert state["up"]
+        assert parse_rfc3339(state["since"]) <= SystemClock().now_ns()
+        assert 0 < state["latency_ms"] < 10_000
 
 
 async def test_a_stuck_process_answers_no_probe(service: StartService) -> None:

@@ -1,6 +1,7 @@
 """The validator, as the sockets have it: a stream each, behind one circuit breaker for all."""
 
 import asyncio
+import time
 
 import grpc.aio
 
@@ -80,11 +81,13 @@ class Upstream(Resource):
 
     async def _connected(self) -> Stream:
         stream = Stream(self._process())  # type: ignore[call-arg]  # the stub knows no call without an iterator
+        began = time.perf_counter()
         try:
             await stream.connected()
         except asyncio.CancelledError:
             stream.give_up("CANCELLED")
             raise
+        self._show(latency_s=time.perf_counter() - began)
         asyncio.get_running_loop().call_later(SETTLED_S, self._settled, stream)
         return stream
 
@@ -92,7 +95,7 @@ class Upstream(Resource):
         if not stream.is_done:
             self.works()
 
-    def _show(self, detail: str = "") -> None:
+    def _show(self, detail: str = "", latency_s: float | None = None) -> None:
         state = self._breaker.state
         gauge(Metric.VALIDATOR_BREAKER_STATE).set(state)
-        self._health.report(VALIDATOR, state is State.CLOSED, detail)
+        self._health.report(VALIDATOR, state is State.CLOSED, detail, latency_s)
