@@ -300,9 +300,9 @@ def refuse_unknown(known: Iterable[str], environment: Mapping[str, str] = os.env
             raise ConfigError(f"{name} is not a setting{hint}")
 
 
-def _files_of_url(setting: str, url: str, *options: str) -> dict[str, Path]:
+def _files_of_url(setting: str, url: SecretStr, *options: str) -> dict[str, Path]:
     """The files that some options of a URL name, by the setting and the option."""
-    given = dict(parse_qsl(urlsplit(url).query))
+    given = dict(parse_qsl(urlsplit(url.get_secret_value()).query))
     return {f"{setting}_{option}": Path(given[option]) for option in options if option in given}
 
 
