@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 from services.contracts.errors import ConfigError
+from services.runtime import logging
 from services.runtime.settings import Settings, refuse_unknown, variables
 
 SERVICES = {
@@ -39,14 +40,19 @@ def settings_classes() -> dict[str, type[Settings]]:
 
 
 def main() -> None:
+    service = SERVICES.get(sys.argv[1]) if len(sys.argv) == 2 else None
+    if service is not None:
+        logging.configure(sys.argv[1])
     try:
         classes = settings_classes()
         known = [variable for settings in classes.values() for variable in variables(settings).values()]
         refuse_unknown([*known, *TEST_VARIABLES])
     except ConfigError as error:
-        print(f"tickplane: {error}", file=sys.stderr)  # noqa: T201
+        if service is not None:
+            logging.logger().error("bad_setting", error=str(error))
+        else:
+            print(f"tickplane: {error}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
-    service = SERVICES.get(sys.argv[1]) if len(sys.argv) == 2 else None
     if service is not None:
         import_module(f"{service}.app").main()
     else:

@@ -1,11 +1,12 @@
 """What the Deployment, the pods and the last answer of a shard say. Pure."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+
+from services.runtime.logging import error_of
 
 Object = dict[str, Any]
 
@@ -155,22 +156,12 @@ def _container_problems(container: Object) -> Iterable[Problem]:
 
 
 def _of_exit(ended: Object) -> Problem:
-    words = _last_words(ended.get("message", ""))
+    words = error_of(ended.get("message", "").strip().rpartition("\n")[2])
     if ended.get("reason") == "OOMKilled":
         return Problem("OutOfMemory", "a shard used more memory than resources.limits.memory")
     if ended["exitCode"] == EXIT_CONFIG_ERROR:
         return Problem("InvalidSettings", words)
     return Problem("Crashing", f"exit code {ended['exitCode']}: {words}")
-
-
-def _last_words(log: str) -> str:
-    """The error of the last line: plain, or JSON as our logs are."""
-    last = log.strip().rpartition("\n")[2]
-    try:
-        document = json.loads(last)
-        return str(document["error"])
-    except (ValueError, KeyError, TypeError):
-        return last
 
 
 def _states(pod: Object) -> list[Object]:

@@ -10,7 +10,7 @@ import asyncpg
 
 from services.adapters.postgres import Connection, sql
 from services.contracts.errors import ConfigError
-from services.contracts.lab import is_client_account
+from services.contracts.lab import API_KEY_PREFIX, is_client_account
 
 Scope = Literal["read", "trade", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -37,7 +37,7 @@ async def create_key(connection: Connection, account: str, scopes: Iterable[Scop
     """A new key, which is nowhere but in what is returned. Raises ConfigError for an account that no client has."""
     if not is_client_account(account):
         raise ConfigError(f"no client may have the account {account!r}: letters, digits, ., _ and -, not world or fees")
-    key = secrets.token_urlsafe(KEY_BYTES)
+    key = API_KEY_PREFIX + secrets.token_urlsafe(KEY_BYTES)
     await connection.execute(sql("api_key_store"), key_hash(key), account, sorted(set(scopes)), label)
     return key
 

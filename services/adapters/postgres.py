@@ -63,7 +63,8 @@ async def connect(settings: PostgresSettings) -> "asyncpg.Connection[asyncpg.Rec
 def _where(settings: PostgresSettings) -> dict[str, Any]:
     """asyncpg's arguments. TLS is in the URL: https://magicstack.github.io/asyncpg/current/api/index.html#connection"""
     password = settings.database_password.get_secret_value()
-    return {"dsn": settings.database_url, "password": password or None, "timeout": CONNECT_TIMEOUT_S}
+    url = settings.database_url.get_secret_value()
+    return {"dsn": url, "password": password or None, "timeout": CONNECT_TIMEOUT_S}
 
 
 async def _as_it_is(_connection: object) -> None:

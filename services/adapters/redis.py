@@ -58,7 +58,7 @@ class Memory:
 class Redis(Resource):
     def __init__(self, settings: RedisSettings, health: Health) -> None:
         self.client = redis.Redis.from_url(
-            settings.redis_url,
+            settings.redis_url.get_secret_value(),
             decode_responses=True,
             socket_timeout=2,
             socket_connect_timeout=2,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
@@ -74,6 +75,8 @@ def _describe(field: FieldInfo) -> tuple[str, str, str]:
 
 def _as_written(value: object) -> str:
     """As it would stand in the environment, on one line."""
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -42,6 +42,8 @@ BookLevel = tuple[Decimal, Decimal]
 
 LAB_EXCHANGE = "lab"
 """The order lab's name where products of exchanges and its symbols are side by side."""
+API_KEY_PREFIX = "tpk_"
+"""What API keys begin with, so that one is known for what it is wherever it was put."""
 BOOK_LEVELS_MAX = 1_000
 """At most so many levels a side are in a snapshot of a book."""
 RESERVED_ACCOUNTS = ("world", "fees")

@@ -17,6 +17,7 @@ from services.runtime.backoff import Backoff
 from services.runtime.clock import Clock
 from services.runtime.health import Health
 from services.runtime.metrics import counter, gauge
+from services.runtime.redaction import redacted
 
 BACKOFF_BASE_S = 0.5
 STABLE_S = 60.0
@@ -160,7 +161,7 @@ class Feed:
         return error
 
     def _disconnected(self, why: str) -> None:
-        self.connected, self.last_end = False, why
+        self.connected, self.last_end = False, redacted(why)
         gauge(Metric.FEED_CONNECTED).labels(*self._labels).set(0)
         self._health.report(self._labels[0], False, why)
 

@@ -14,6 +14,7 @@ from services.gateway.stream.cohorts import Cohort
 from services.gateway.stream.frames import text_frame
 from services.gateway.stream.outbox import Outbox
 from services.runtime.metrics import counter
+from services.runtime.redaction import redacted
 
 TEXT_SHOWN_MAX = 128
 
@@ -38,7 +39,7 @@ class FlatClient(Client):
 
     def about(self) -> dict[str, str]:
         exchange, product_id = self.follow.product
-        shown = {"exchange": exchange[:TEXT_SHOWN_MAX], "product_id": product_id[:TEXT_SHOWN_MAX]}
+        shown = {"exchange": exchange[:TEXT_SHOWN_MAX], "product": product_id[:TEXT_SHOWN_MAX]}
         return {"channel": self.kind, **shown}
 
     def entered(self) -> None:
@@ -99,5 +100,5 @@ class Flat:
         exchange, product_id = client.follow.product
         counter(Metric.GATEWAY_REFUSALS).labels("unknown_product").inc()
         detail = f"no feed has {product_id[:TEXT_SHOWN_MAX]} of {exchange[:TEXT_SHOWN_MAX]}; see /markets"
-        client.send(text_frame(msgspec.json.encode({"error": "unknown_product", "detail": detail})))
+        client.send(text_frame(msgspec.json.encode({"error": "unknown_product", "detail": redacted(detail)})))
         client.close(UNKNOWN_PRODUCT, "unknown product")

@@ -31,7 +31,8 @@ class LatestValues[S: Hashable]:
                 self.filled(series)
             return self._hub.fill(product, price, indicators)
         except (KeyError, ValueError) as error:
-            logging.logger().warning("latest_values_unusable", product_id=product.product_id, error=repr(error))
+            exchange, product_id = product
+            logging.logger().warning("latest_values_unusable", exchange=exchange, product=product_id, error=repr(error))
             return []
         finally:
             self._asked.discard(product)

@@ -14,6 +14,7 @@ from services.local.parts import Part
 from services.local.ports import LOOPBACK
 from services.local.process import Process
 from services.runtime.backoff import Backoff
+from services.runtime.logging import error_of
 
 RESTART_BASE_S = 0.5
 STABLE_S = 60.0
@@ -107,8 +108,13 @@ class ServiceChild(Child):
 
     async def _failure(self) -> ConfigError | InfraError:
         code = await self.process.wait()
-        words = f"{self.process.last_words()} (see {self.process.log})"
+        words = last_words(self.process)
         return ConfigError(words) if code == EXIT_CONFIG_ERROR else InfraError(self.name, f"exit code {code}: {words}")
+
+
+def last_words(process: Process) -> str:
+    """What it said went wrong, and where there is more."""
+    return f"{error_of(process.last_words())} (see {process.log})"
 
 
 async def keep_running(child: Child, backoff: Backoff, say: Callable[[str], None]) -> None:
@@ -122,7 +128,7 @@ async def keep_running(child: Child, backoff: Backoff, say: Callable[[str], None
         try:
             await child.start()
             code = await child.process.wait()
-            why = f"{child.name}: exit code {code}: {child.process.last_words()} (see {child.process.log})"
+            why = f"{child.name}: exit code {code}: {last_words(child.process)}"
         except InfraError as error:
             why = str(error)
         child.become(State.DEAD)

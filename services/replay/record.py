@@ -139,7 +139,7 @@ def _keep(frame: str | bytes, venue: Venue, files: FrameFiles, received_ns: int)
 
 def _tell(venue: Venue, event: Event) -> None:
     if isinstance(event, Rejected):
-        logger().warning("rejected", venue=venue.name, product_id=event.product_id, message=event.message)
+        logger().warning("rejected", venue=venue.name, product=event.product_id, error=event.message)
 
 
 async def _act(actions: Sequence[Action], connection: ClientConnection) -> bool:

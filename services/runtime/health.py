@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from services.contracts.metrics import Metric
 from services.runtime.clock import Clock, rfc3339
 from services.runtime.metrics import gauge
+from services.runtime.redaction import redacted
 
 MS_PER_S = 1_000
 
@@ -32,6 +33,7 @@ class Health:
     def report(self, dependency: str, up: bool, detail: str = "", latency_s: float | None = None) -> None:
         """Say how a dependency is. ``since`` moves only when ``up`` changes. ``latency_s`` is how long its answer took,
         where that was measured: the last one is kept as long as it is up."""
+        detail = redacted(detail)
         known = self._dependencies.get(dependency)
         if known is None or known.up != up:
             self._dependencies[dependency] = _State(up, self.clock.now_ns(), detail, latency_s if up else None)

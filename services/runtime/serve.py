@@ -14,7 +14,7 @@ import uvloop
 from services.contracts.errors import ConfigError
 from services.contracts.metrics import Metric
 from services.domain import money
-from services.runtime import logging, surroundings
+from services.runtime import logging, redaction, surroundings
 from services.runtime.clock import SystemClock
 from services.runtime.health import Health
 from services.runtime.metrics import gauge
@@ -100,23 +100,16 @@ async def serve(
 
 
 def run_service[S: Settings](
-    service: str, settings_class: type[S], main: Callable[[S, Health], Awaitable[None]]
+    service: str, settings_class: type[S], main: Callable[[S, Health], Coroutine[Any, Any, None]]
 ) -> None:
     """The entry point's body: settings, logs, exact decimals, the loop. Exits 2 on a bad setting."""
+    logging.configure(service)
     try:
         settings = settings_class.load()
-    except ConfigError as error:
-        print(f"tickplane {service}: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
-    logging.configure(service, settings.log_level)
-    money.trap_inexact()
-    health = Health(service, SystemClock())
-
-    async def _main() -> None:
-        await main(settings, health)
-
-    try:
-        uvloop.run(_main())
+        redaction.learn(settings)
+        logging.configure(service, settings.log_level)
+        money.trap_inexact()
+        uvloop.run(main(settings, Health(service, SystemClock())))
     except ConfigError as error:
         logging.logger().error("bad_setting", error=str(error))
         raise SystemExit(2) from None

@@ -6,23 +6,44 @@ A bad value, or a ``TICKPLANE_`` variable that nothing knows, is a ``ConfigError
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from services.contracts.errors import ConfigError
 from services.contracts.lab import is_client_account
 
 PREFIX = "TICKPLANE_"
+_HEADER = re.compile(r"\s*[\w.!#$%&'*+^`|~-]+\s*=[\x20-\x7e]*")
 
 
 def usual_name(name: str) -> AliasChoices:
     """A setting that keeps the name everybody gives it, without our prefix."""
     return AliasChoices(name)
+
+
+def _is_url(url: SecretStr) -> SecretStr:
+    """Where a ``/`` in a password makes the half of it a port, what reads the URL would quote that half."""
+    value = url.get_secret_value()
+    try:
+        parts = urlsplit(value)
+        user, _, hosts = parts.netloc.rpartition("@")
+        for host in hosts.split(","):
+            _ = urlsplit(f"//{host}").port
+    except ValueError:
+        parts = None
+    if parts is None or not parts.scheme or ("@" in value and not user):
+        raise ValueError("it is no URL; in a password, / ? # @ and % are written %2F %3F %23 %40 and %25")
+    return url
+
+
+SecretUrl = Annotated[SecretStr, AfterValidator(_is_url)]
+"""A URL that may hold a password."""
 
 
 class Settings(BaseSettings):
@@ -55,8 +76,11 @@ class Settings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            lines = [f"{_variable(cls, e['loc'])}: {e['msg']} (got {e.get('input')!r})" for e in error.errors()]
-            raise ConfigError("; ".join(lines)) from None
+            raise ConfigError("; ".join(_complaint(cls, each) for each in error.errors())) from None
+        except SettingsError as error:
+            field = re.search(r'field "(\w+)"', str(error))
+            where = _variable(cls, field.groups()) if field is not None else str(error)
+            raise ConfigError(f"{where}: it is not the JSON that is wanted") from None
 
     def certificate_files(self) -> dict[str, Path]:
         """The files of certificates that are given, by the setting that names each."""
@@ -121,8 +145,8 @@ class TopicsSettings(KafkaSettings):
 
 
 class PostgresSettings(Settings):
-    database_url: str = Field(
-        "postgresql://postgres@127.0.0.1:5432/tickplane", validation_alias=usual_name("DATABASE_URL")
+    database_url: SecretUrl = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/tickplane"), validation_alias=usual_name("DATABASE_URL")
     )
     """Where Postgres is, and the user. TLS is asked for by `?sslmode=verify-full&sslrootcert=FILE`."""
 
@@ -169,7 +193,7 @@ class MigrationSettings(PostgresSettings):
 
 
 class RedisSettings(Settings):
-    redis_url: str = Field("redis://127.0.0.1:6379/0", validation_alias=usual_name("REDIS_URL"))
+    redis_url: SecretUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), validation_alias=usual_name("REDIS_URL"))
     """Where Valkey or Redis is; `rediss://` with TLS."""
 
     redis_password: SecretStr = Field(SecretStr(""), validation_alias=usual_name("REDIS_PASSWORD"))
@@ -248,6 +272,18 @@ class TracingSettings(Settings):
     otlp_endpoint: str = Field("http://127.0.0.1:4318", validation_alias=usual_name("OTEL_EXPORTER_OTLP_ENDPOINT"))
     """Where traces are sent: the base URL of an OTLP/HTTP collector."""
 
+    otlp_headers: SecretStr = Field(SecretStr(""), validation_alias=usual_name("OTEL_EXPORTER_OTLP_HEADERS"))
+    """What is sent along, such as a token: `name=value`, comma-separated, a space in a value written `%20`."""
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr) -> SecretStr:
+        """The exporter reads the variable itself, and would quote in the log what it cannot read."""
+        headers = [header for header in value.get_secret_value().split(",") if header]
+        if not all(_HEADER.fullmatch(header) for header in headers):
+            raise ValueError("it is not name=value, comma-separated")
+        return value
+
 
 def variables(settings: type[Settings]) -> dict[str, str]:
     """Field name to environment variable."""
@@ -264,10 +300,18 @@ def refuse_unknown(known: Iterable[str], environment: Mapping[str, str] = os.env
             raise ConfigError(f"{name} is not a setting{hint}")
 
 
-def _files_of_url(setting: str, url: str, *options: str) -> dict[str, Path]:
+def _files_of_url(setting: str, url: SecretStr, *options: str) -> dict[str, Path]:
     """The files that some options of a URL name, by the setting and the option."""
-    given = dict(parse_qsl(urlsplit(url).query))
+    given = dict(parse_qsl(urlsplit(url.get_secret_value()).query))
     return {f"{setting}_{option}": Path(given[option]) for option in options if option in given}
+
+
+def _complaint(settings: type[Settings], error: Any) -> str:
+    """What is wrong with which variable, and what was given, unless that is to stay secret."""
+    variable = _variable(settings, error["loc"])
+    secret = [name for name, field in settings.model_fields.items() if field.annotation is SecretStr]
+    given = "" if variable in (variables(settings)[name] for name in secret) else f" (got {error.get('input')!r})"
+    return f"{variable}: {error['msg']}{given}"
 
 
 def _variable(settings: type[Settings], location: tuple[int | str, ...]) -> str:

@@ -6,6 +6,7 @@ import msgspec
 
 from services.domain.trades import TEXT_MAX
 from services.gateway.stream.documents import Error, ErrorCode, RequestId
+from services.runtime.redaction import redacted
 
 ID_CHARACTERS_MAX = 64
 PRODUCTS_MAX = 100
@@ -96,8 +97,8 @@ def _request(document: dict[str, Any]) -> Request | Error:
 
 
 def refusal(own_id: RequestId, code: ErrorCode, detail: str) -> Error:
-    """An error frame's document; the detail is cut where it would repeat too much."""
-    return Error(own_id, code, detail[:DETAIL_MAX])
+    """An error frame's document; the detail is cut where it would repeat too much, and repeats no key."""
+    return Error(own_id, code, redacted(detail)[:DETAIL_MAX])
 
 
 def _id(value: object) -> RequestId:
