@@ -456,7 +456,7 @@ async def test_no_parameter_of_any_path_breaks_it(api: Api) -> None:
     operations = (await api.json("/openapi.json"))["paths"].items()
     client = httpx.Client(base_url=str(api.client.base_url))
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
         path, methods = data.draw(st.sampled_from(sorted(operations)))
