@@ -93,7 +93,7 @@ def _network_policy(feed: Feed, settings: OperatorSettings) -> Object:
     scrapers = [_namespace(name) for name in settings.feed_scraper_namespaces]
     operator = {**_namespace(settings.operator_namespace), "podSelector": {"matchLabels": OPERATOR_LABELS}}
     kafka_ports = {int(server.rpartition(":")[2]) for server in _bootstrap_servers(feed, settings).split(",")}
-    out = sorted({*kafka_ports, _endpoint_port(feed.spec.endpoint)})
+    out = sorted({*kafka_ports, _endpoint_port(feed.spec.endpoint), *_collector_ports(settings)})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -119,7 +119,11 @@ def _endpoint_port(endpoint: str | None) -> int:
     if endpoint is None:
         return HTTPS_PORT
     parts = urlsplit(endpoint)
-    return parts.port or (HTTPS_PORT if parts.scheme == "wss" else 80)
+    return parts.port or (HTTPS_PORT if parts.scheme in ("wss", "https") else 80)
+
+
+def _collector_ports(settings: OperatorSettings) -> set[int]:
+    return {_endpoint_port(settings.otlp_endpoint)} if settings.traces_sample_ratio else set()
 
 
 def _pod_monitor(feed: Feed, settings: OperatorSettings) -> Object:
@@ -241,8 +245,13 @@ def _probe(path: str, *, period_s: int, failures: int) -> Object:
 
 
 def _plain_variables(feed: Feed, settings: OperatorSettings, products: Sequence[str]) -> list[Object]:
+    traces = {
+        "TICKPLANE_TRACES_SAMPLE_RATIO": str(settings.traces_sample_ratio),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_endpoint,
+    }
     values = {
         **environment(feed.spec, products),
+        **(traces if settings.traces_sample_ratio else {}),
         "TICKPLANE_OPS_HOST": "0.0.0.0",
         "TICKPLANE_OPS_PORT": str(OPS_PORT),
         "TICKPLANE_GRACE_S": str(GRACE_S),

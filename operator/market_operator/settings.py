@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import NoDecode
 
-from services.runtime.settings import Settings
+from services.runtime.settings import TracesSettings
 
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -13,7 +13,7 @@ REQUESTS = {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
 LIMITS = {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "256Mi"}
 
 
-class OperatorSettings(Settings):
+class OperatorSettings(TracesSettings):
     operator_namespace: str = "default"
     """The namespace that the operator runs in: feeds' NetworkPolicies let it ask for their ``/status``."""
 

@@ -21,7 +21,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import asyncpg
 import msgspec
@@ -48,7 +48,13 @@ from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_MS
 from services.runtime.health import Health
 from services.runtime.metrics import counter, gauge, histogram
-from services.runtime.settings import KafkaSettings, PostgresSettings
+from services.runtime.settings import KafkaSettings, PostgresSettings, TracingSettings
+from services.runtime.tracing import Place, RecordHeaders
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from services.runtime.spans import Tracing
 
 BEGIN_AGAIN: tuple[type[Exception], ...] = (
     InfraError,
@@ -83,7 +89,7 @@ COMMIT_INTERVAL_S = 1.0
 """How often the group is told where a partition assigned by hand is: there may be hundreds of batches a second."""
 
 
-class PipelineSettings(KafkaSettings, PostgresSettings):
+class PipelineSettings(KafkaSettings, PostgresSettings, TracingSettings):
     """What every service that reads a topic as a group has."""
 
     flush_interval_ms: int = Field(250, ge=10, le=60_000)
@@ -109,13 +115,15 @@ class ConsumerSettings(PipelineSettings):
 
 class Publication(msgspec.Struct, frozen=True, gc=False):
     """One record to publish, where its key puts it or in the ``partition`` that is named. ``exchange`` is for the
-    metric. It is nothing for the garbage collector, which would look through everything once in so many of them."""
+    metric, ``parent`` the span of what it follows from, where that is traced. It is nothing for the garbage collector,
+    which would look through everything once in so many of them."""
 
     topic: str
     key: bytes
     value: bytes
     exchange: str
     partition: int | None = None
+    parent: "Span | None" = None
 
 
 def dead_letter(topic: str, record: ConsumerRecord, error: PeerError, exchange: str, now_ns: int) -> Publication:
@@ -139,6 +147,12 @@ class Batch:
     clock_ns: dict[int, int] = field(default_factory=dict)
     heads: dict[int, int] = field(default_factory=dict)
     next_offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    spans: "dict[Place, Span]" = field(default_factory=dict)
+    """Of the records that are traced."""
+
+    def span_of(self, topic: str, partition: int, offset: int) -> "Span | None":
+        """Of one record; None where it is not traced, as nearly all."""
+        return self.spans.get((topic, partition, offset)) if self.spans else None
 
     def count(self) -> int:
         return sum(len(records) for topics in self.records.values() for records in topics.values())
@@ -203,6 +217,7 @@ class Pipeline:
         database: Postgres,
         producer: Producer,
         health: Health,
+        tracing: "Tracing | None" = None,
         *,
         partition: int | None = None,
     ) -> None:
@@ -211,6 +226,7 @@ class Pipeline:
         self._database = database
         self._producer = producer
         self._health = health
+        self._tracing = tracing
         self._group = str(engine.group)
         self._log = logging.logger()
         self._stopping = asyncio.Event()
@@ -319,7 +335,7 @@ class Pipeline:
         batch = await self._collect(consumer)
         async with self._in_hand:
             if generation == self._generation and self._owned:
-                await self._process(consumer, batch)
+                await self._traced(consumer, batch)
         await self._report(consumer)
         if (self._outside or self._lost) and not self._stopping.is_set():
             await self._recheck()
@@ -467,6 +483,17 @@ class Pipeline:
 
     # ---- 3. to 6.
 
+    async def _traced(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        """Process the batch, with a span for each of its records that is traced."""
+        if self._tracing is None:
+            await self._process(consumer, batch)
+            return
+        for topics in batch.records.values():
+            for records in topics.values():
+                batch.spans |= self._tracing.process_all(records, self._group)
+        with self._tracing.ending(batch.spans.values()):
+            await self._process(consumer, batch)
+
     async def _process(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
         started = time.monotonic()
         async with self._database.pool.acquire() as connection:
@@ -495,14 +522,24 @@ class Pipeline:
 
     async def _publish(self, publications: Iterable[Publication]) -> None:
         """Raises InfraError where Kafka does not acknowledge before a stop: what was sent goes out again."""
+        spans: list[Span] = []
+        with contextlib.nullcontext() if self._tracing is None else self._tracing.ending(spans):
+            await self._send(publications, spans)
+
+    async def _send(self, publications: Iterable[Publication], spans: "list[Span]") -> None:
+        """``spans`` gets those that are begun."""
         sends = []
         counts: dict[tuple[str, str], int] = {}
-        together: dict[tuple[str, int], list[tuple[bytes, bytes, tuple[()]]]] = {}
+        together: dict[tuple[str, int], list[tuple[bytes, bytes, RecordHeaders]]] = {}
         for item in publications:
+            headers: RecordHeaders = ()
+            if self._tracing is not None and item.parent is not None:
+                spans.append(self._tracing.send(item.topic, item.key.decode(), item.parent))
+                headers = self._tracing.record_headers(spans[-1])
             if item.partition is None:
-                sends.append(await self._producer.send(item.topic, item.key, item.value))
+                sends.append(await self._producer.send(item.topic, item.key, item.value, headers=headers))
             else:
-                together.setdefault((item.topic, item.partition), []).append((item.key, item.value, ()))
+                together.setdefault((item.topic, item.partition), []).append((item.key, item.value, headers))
             counts[item.exchange, item.topic] = counts.get((item.exchange, item.topic), 0) + 1
         for (topic, partition), records in together.items():
             sends += await self._producer.send_all(topic, partition, records)

@@ -1,5 +1,7 @@
 """Wires the ``api``: REST over what Postgres and Redis hold."""
 
+from typing import TYPE_CHECKING
+
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -21,6 +23,10 @@ from services.contracts.topics import Topic
 from services.runtime.health import Health
 from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
+from services.runtime.tracing import make_tracing
+
+if TYPE_CHECKING:
+    from services.runtime.spans import Tracing
 
 SERVICE = "api"
 LAG_TOPICS = (Topic.MARKET_TRADES, Topic.CANDLES, Topic.FEED_STATE, Topic.RAW_TICKS, Topic.ORDERS)
@@ -39,10 +45,10 @@ def rest(routes: Routes) -> FastAPI:
     return app
 
 
-def public(routes: Routes, limiter: RateLimiter, health: Health, cors_origins: str) -> App:
+def public(routes: Routes, limiter: RateLimiter, health: Health, tracing: "Tracing | None", cors_origins: str) -> App:
     """The paths with what is around them, outermost first: observed, CORS, rate limit."""
     limited = RateLimited(rest(routes), SERVICE, limiter)
-    return Observed(with_cors(limited, cors_origins, methods=["GET"]), health)
+    return Observed(with_cors(limited, cors_origins, methods=["GET"]), health, tracing)
 
 
 async def api(settings: ApiSettings, health: Health) -> None:
@@ -55,9 +61,10 @@ async def api(settings: ApiSettings, health: Health) -> None:
     checks = Periodic(settings.dependency_check_interval_s, monitor.check)
     limiter = RateLimiter.of(settings, SERVICE, cache, health.clock, limit=settings.rate_limit_per_minute)
     routes = Routes(store, monitor, health, public_url=settings.public_url, stream_page_rows=settings.stream_page_rows)
-    app = public(routes, limiter, health, settings.cors_origins)
+    tracing = make_tracing(SERVICE, settings)
+    app = public(routes, limiter, health, tracing, settings.cors_origins)
     server = edge_server(app, settings.api_host, settings.api_port, settings, requests_max=settings.api_requests_max)
-    await serve(health, settings, [database, cache, log_ends, checks, server], drain_s=settings.drain_s)
+    await serve(health, settings, [tracing, database, cache, log_ends, checks, server], drain_s=settings.drain_s)
 
 
 async def _unavailable(_request: Request, error: Exception) -> Response:

@@ -182,6 +182,11 @@ def input_sequence(offset: int, ordinal: int = 0) -> int:
     return offset * ORDINALS_PER_OFFSET + ordinal
 
 
+def input_offset(sequence: int) -> int:
+    """The offset of the record that it follows from."""
+    return sequence // ORDINALS_PER_OFFSET
+
+
 def product_key(exchange: str, product_id: str) -> bytes:
     """The record key that keeps one product's records in order: ``exchange:product``."""
     return f"{exchange}:{product_id}".encode()

@@ -18,6 +18,7 @@ from services.feed.status import document
 from services.runtime.clock import NS_PER_S, parse_rfc3339
 from services.runtime.health import Health
 from services.runtime.serve import Component, run_service, serve
+from services.runtime.tracing import make_tracing
 
 
 async def run(settings: FeedSettings, health: Health) -> None:
@@ -29,7 +30,8 @@ async def run(settings: FeedSettings, health: Health) -> None:
     venue = make_venue()
     products = {name: Product(venue.label, name, venue.name) for name in settings.products}
     producer = Producer(settings, health, topics=ACCESS["feed"].topics)
-    publisher = Publisher(producer, venue.label, settings.in_flight_max, clock)
+    tracing = make_tracing("feed", settings)
+    publisher = Publisher(producer, venue.label, settings.in_flight_max, clock, tracing)
     states = States(
         products,
         publisher,
@@ -56,7 +58,7 @@ async def run(settings: FeedSettings, health: Health) -> None:
     since_ns = parse_rfc3339(settings.backfill_since) if settings.backfill_since else None
     limits = Limits(settings.gap_repair_max_age_s, settings.gap_repair_max_trades, since_ns)
     repairer = Repairer(products, History(make_venue(), history_url(settings, venue), clock), intake, limits, clock)
-    components: list[Component] = [producer, publisher, states, feed]
+    components: list[Component | None] = [tracing, producer, publisher, states, feed]
     if settings.gap_repair_enabled and venue.ids_contiguous:
         components.append(repairer)
     await serve(health, settings, components, lambda: document(feed, products, repairer, health))

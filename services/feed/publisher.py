@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from services.adapters.kafka import AWAY, Producer
 from services.contracts.errors import InfraError
@@ -13,6 +13,12 @@ from services.contracts.topics import Topic
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
 from services.runtime.metrics import counter, histogram
+from services.runtime.tracing import RecordHeaders
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from services.runtime.spans import Tracing
 
 STALLED_S = 5.0
 """The oldest record not acknowledged for this long is reported as Kafka being away."""
@@ -24,17 +30,22 @@ class _Sent:
     key: bytes
     value: bytes
     received_ns: int
+    headers: RecordHeaders | None
+    span: "Span | None"
     ack: "asyncio.Future[Any]"
 
 
 class Publisher:
     """A component. ``publish`` returns once the record is in the producer's buffer; ``settled`` waits for its ack."""
 
-    def __init__(self, producer: Producer, exchange: str, in_flight_max: int, clock: Clock) -> None:
+    def __init__(
+        self, producer: Producer, exchange: str, in_flight_max: int, clock: Clock, tracing: "Tracing | None" = None
+    ) -> None:
         self._producer = producer
         self._exchange = exchange
         self._in_flight_max = in_flight_max
         self._clock = clock
+        self._tracing = tracing
         self._in_flight: deque[_Sent] = deque()
         self._sending = asyncio.Lock()
         self._arrived = asyncio.Event()
@@ -49,14 +60,19 @@ class Publisher:
     async def publish(self, topic: str, key: bytes, value: bytes, received_ns: int = 0) -> None:
         """Hand a record over; waits while too many are not acknowledged. ``received_ns`` 0: no latency to count."""
         await self._room.wait()
+        span, headers = None, None
+        if self._tracing is not None and topic == Topic.MARKET_TRADES and self._tracing.samples():
+            # Of this trade: from its frame's arrival to its acknowledgement.
+            span = self._tracing.send(topic, key.decode(), began_ns=received_ns)
+            headers = self._tracing.record_headers(span)
         async with self._sending:
             while True:
                 try:
-                    ack = await self._producer.send(topic, key, value)
+                    ack = await self._producer.send(topic, key, value, headers=headers)
                     break
                 except InfraError:
                     await self._begin_again()
-            self._in_flight.append(_Sent(topic, key, value, received_ns, ack))
+            self._in_flight.append(_Sent(topic, key, value, received_ns, headers, span, ack))
         self._published += 1
         self._arrived.set()
         if len(self._in_flight) >= self._in_flight_max:
@@ -113,6 +129,8 @@ class Publisher:
                 trades[sent.key] += 1
             if sent.received_ns:
                 self._latency.observe((now_ns - sent.received_ns) / NS_PER_S)
+            if sent.span is not None:
+                sent.span.end()
         self._producer.report(None, None if woken is None else time.perf_counter() - woken)
         for topic, count in counts.items():
             self._producer.published(self._exchange, topic, count)
@@ -137,7 +155,7 @@ class Publisher:
             await self._producer.start()
             try:
                 for sent in self._in_flight:
-                    sent.ack = await self._producer.send(sent.topic, sent.key, sent.value)
+                    sent.ack = await self._producer.send(sent.topic, sent.key, sent.value, headers=sent.headers)
                 return
             except InfraError:
                 await asyncio.sleep(backoff.next_s())

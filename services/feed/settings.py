@@ -7,12 +7,12 @@ from pydantic_settings import NoDecode
 
 from services.domain.trades import FUTURE_NS_MAX, is_label
 from services.runtime.clock import NS_PER_S, parse_rfc3339
-from services.runtime.settings import KafkaSettings
+from services.runtime.settings import KafkaSettings, TracingSettings
 
 PRODUCTS_MAX = 500
 
 
-class FeedSettings(KafkaSettings):
+class FeedSettings(KafkaSettings, TracingSettings):
     venue: str = "demo"
     """Whose protocol to speak: a name under the entry point ``tickplane.venues``."""
 

@@ -30,7 +30,7 @@ from services.runtime.clock import Clock
 from services.runtime.health import Health
 from services.runtime.metrics import gauge
 from services.runtime.periodic import Periodic
-from services.runtime.serve import Component, run_service, serve
+from services.runtime.serve import run_service, serve
 from services.runtime.tracing import make_tracing
 
 SERVICE = "gateway"
@@ -97,9 +97,7 @@ async def gateway(settings: GatewaySettings, health: Health) -> None:
             await asyncio.gather(latest.check(), log_ends.ask())
 
     checks = Periodic(settings.dependency_check_interval_s, check)
-    components: list[Component] = [cache, log_ends, history, fanout, checks, heartbeats, sessions, server]
-    if tracing is not None:
-        components.insert(0, tracing)
+    components = [tracing, cache, log_ends, history, fanout, checks, heartbeats, sessions, server]
     await serve(health, settings, components, drain_s=settings.drain_s)
 
 

@@ -24,7 +24,6 @@ from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
 from services.runtime.metrics import histogram
 from services.runtime.serve import Resource
-from services.runtime.tracing import traceparent_of
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -160,8 +159,9 @@ class Fanout[S: Hashable](Resource):
         place = self._market.partition(topic, partition)
         if records[0].offset < place.position:
             raise RuntimeError(f"{topic}:{partition} begins anew at {records[0].offset}: the topics were made anew")
-        if topic == Topic.VALIDATED_TRADES and self._tracing is not None:
-            self._trace(self._tracing, records)
+        # Not of those of before the start: their traces have ended.
+        if self._tracing is not None and self._caught_up:
+            self._spans += self._tracing.process_all(records).values()
         for offset, event in READERS[topic](records, counts):
             updates = self._market.absorb(topic, partition, offset, event)
             followed = False
@@ -183,14 +183,6 @@ class Fanout[S: Hashable](Resource):
             return isinstance(event, ValidatedTrade) and self._broadcast.publish(event)
         self._deliver(deliveries)
         return bool(deliveries)
-
-    def _trace(self, tracing: "Tracing", records: Sequence[ConsumerRecord]) -> None:
-        """Go on with the traces of these records. Not with those of before the start: they have ended."""
-        for record in records if self._caught_up else ():
-            creation = traceparent_of(record.headers)
-            if creation is not None:
-                span = tracing.process(record.topic, record.partition, record.offset, creation)
-                self._spans += [span] if span is not None else []
 
     def _learn(self, records: Sequence[ConsumerRecord], counts: Counts) -> None:
         for record in records:

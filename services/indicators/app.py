@@ -13,9 +13,11 @@ from services.indicators.settings import IndicatorsSettings, names
 from services.runtime.health import Health
 from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
+from services.runtime.tracing import make_tracing
 
 
 async def run(settings: IndicatorsSettings, health: Health) -> None:
+    tracing = make_tracing("indicators", settings)
     database = Postgres(settings, health)
     producer = Producer(settings, health, topics=ACCESS["indicators"].topics)
     redis = Redis(settings, health)
@@ -25,8 +27,8 @@ async def run(settings: IndicatorsSettings, health: Health) -> None:
     )
     upkeep = Periodic(UPKEEP_INTERVAL_S, old_bars.prune)
     engine = IndicatorEngine(Plan(names(settings.indicators)), latest, settings.partitions)
-    pipeline = Pipeline(engine, settings, database, producer, health)
-    await serve(health, settings, [database, producer, redis, latest, upkeep, pipeline])
+    pipeline = Pipeline(engine, settings, database, producer, health, tracing)
+    await serve(health, settings, [tracing, database, producer, redis, latest, upkeep, pipeline])
 
 
 def main() -> None:

@@ -13,12 +13,14 @@ from services.matching.snapshots import Snapshots
 from services.runtime.health import Health
 from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
+from services.runtime.tracing import make_tracing
 
 CLOCK_INTERVAL_S = 1.0
 
 
 async def run(settings: MatchingSettings, health: Health) -> None:
     group = settings.market_group
+    tracing = make_tracing("matching", settings)
     database = Postgres(settings, health)
     producer = Producer(settings, health, topics=ACCESS["matching"].topics)
     redis = Redis(settings, health)
@@ -33,9 +35,9 @@ async def run(settings: MatchingSettings, health: Health) -> None:
         Latest(redis, group, settings.anonymous_account),
         health.clock,
     )
-    pipeline = Pipeline(engine, settings, database, producer, health, partition=group)
+    pipeline = Pipeline(engine, settings, database, producer, health, tracing, partition=group)
     clock = Periodic(CLOCK_INTERVAL_S, journal.tick)
-    await serve(health, settings, [database, producer, redis, snapshots, clock, pipeline])
+    await serve(health, settings, [tracing, database, producer, redis, snapshots, clock, pipeline])
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from aiokafka import ConsumerRecord
 from services.adapters.pipeline import Batch, Outcome, Publication, dead_letter
 from services.adapters.postgres import Connection, sql
 from services.contracts.errors import ConfigError, PeerError
+from services.contracts.events import input_offset
 from services.contracts.lab import LAB_EXCHANGE, ClockTick, ListSymbolRules, OrderCommand, SymbolRules, group_key
 from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
@@ -172,7 +173,7 @@ class MatchingEngine:
             self._count(records, work, journal)
             self._keep_snapshots(records, journal)
 
-        return Outcome(self._publications(work), rows.store, stored)
+        return Outcome(self._publications(work, batch), rows.store, stored)
 
     def _absorb(self, records: Records, record: ConsumerRecord, work: _Work) -> None:
         first_sequence = records.market.sequence
@@ -184,13 +185,14 @@ class MatchingEngine:
         records.absorb(record.offset, given, first_sequence, events, work.results)
         work.commands[type(given).__struct_config__.tag] += 1  # type: ignore[index]
 
-    def _publications(self, work: _Work) -> list[Publication]:
+    def _publications(self, work: _Work, batch: Batch) -> list[Publication]:
         key, partition = group_key(self._group_number), self._group_number
         encode = msgspec.json.encode
-        publications = [
-            Publication(Topic.EXECUTIONS, key, encode(trade.execution), LAB_EXCHANGE, partition)
-            for trade in work.results.trades
-        ]
+        publications = []
+        for trade in work.results.trades:
+            it = trade.execution
+            cause = batch.span_of(Topic.ORDERS, partition, input_offset(it.input_sequence))
+            publications.append(Publication(Topic.EXECUTIONS, key, encode(it), LAB_EXCHANGE, partition, cause))
         publications += [
             Publication(Topic.BOOK, key, encode(update), LAB_EXCHANGE, partition) for update in work.results.updates
         ]

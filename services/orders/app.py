@@ -1,6 +1,7 @@
 """Wires ``orders``: order entry over REST. Any number of replicas, none of which keeps anything."""
 
 import contextlib
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
@@ -25,6 +26,10 @@ from services.orders.symbols import Symbols
 from services.runtime.health import Health
 from services.runtime.periodic import Periodic
 from services.runtime.serve import run_service, serve
+from services.runtime.tracing import make_tracing
+
+if TYPE_CHECKING:
+    from services.runtime.spans import Tracing
 
 SERVICE = "orders"
 METHODS = ("GET", "POST", "PATCH", "DELETE")
@@ -41,7 +46,14 @@ def rest(commands: Commands, queries: Queries) -> FastAPI:
     return app
 
 
-def public(inner: App, settings: OrdersSettings, database: Postgres, cache: Redis, health: Health) -> App:
+def public(
+    inner: App,
+    settings: OrdersSettings,
+    database: Postgres,
+    cache: Redis,
+    health: Health,
+    tracing: "Tracing | None" = None,
+) -> App:
     """The paths with what is around them, outermost first: observed, CORS, who asks and how often."""
     keys = ApiKeys(
         database,
@@ -53,7 +65,7 @@ def public(inner: App, settings: OrdersSettings, database: Postgres, cache: Redi
     limiter = RateLimiter.of(settings, SERVICE, cache, health.clock, limit=settings.orders_rate_limit_per_minute)
     admitted = Admitted(inner, SERVICE, keys, limiter, Origins(settings.cors_origins), settings.anonymous_account)
     headers = ["Content-Type", "X-API-Key", "X-Request-ID"]
-    return Observed(with_cors(admitted, settings.cors_origins, methods=METHODS, headers=headers), health)
+    return Observed(with_cors(admitted, settings.cors_origins, methods=METHODS, headers=headers), health, tracing)
 
 
 async def orders(settings: OrdersSettings, health: Health) -> None:
@@ -64,10 +76,12 @@ async def orders(settings: OrdersSettings, health: Health) -> None:
     log_ends = LogEnds(settings, [Topic.ORDERS], health)
     symbols = Symbols(database, settings.query_timeout_s)
     store = Store(database, cache, settings.query_timeout_s, settings.anonymous_account)
+    tracing = make_tracing(SERVICE, settings)
     journal = Journal(
         database,
         producer,
         health.clock,
+        tracing,
         query_timeout_s=settings.query_timeout_s,
         publish_timeout_s=settings.order_publish_timeout_s,
     )
@@ -78,7 +92,7 @@ async def orders(settings: OrdersSettings, health: Health) -> None:
 
     app = rest(Commands(journal, store, symbols), Queries(SERVICE, store, symbols))
     server = edge_server(
-        public(app, settings, database, cache, health),
+        public(app, settings, database, cache, health, tracing),
         settings.orders_host,
         settings.orders_port,
         settings,
@@ -90,7 +104,8 @@ async def orders(settings: OrdersSettings, health: Health) -> None:
         Periodic(settings.dependency_check_interval_s, check_log),
         Periodic(settings.order_ids_prune_interval_s, journal.prune),
     ]
-    await serve(health, settings, [database, cache, producer, log_ends, *checks, server], drain_s=settings.drain_s)
+    components = [tracing, database, cache, producer, log_ends, *checks, server]
+    await serve(health, settings, components, drain_s=settings.drain_s)
 
 
 def main() -> None:

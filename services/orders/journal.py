@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,6 +21,10 @@ from services.contracts.topics import Topic
 from services.orders.problems import Refusal
 from services.runtime.clock import NS_PER_S, Clock
 from services.runtime.metrics import counter, histogram
+from services.runtime.tracing import RecordHeaders
+
+if TYPE_CHECKING:
+    from services.runtime.spans import Tracing
 
 Identified = PlaceOrder | DepositFunds | WithdrawFunds
 """Commands with an id of the client's."""
@@ -47,11 +52,19 @@ class Journal:
     """``claim`` what has an id, then ``publish``."""
 
     def __init__(
-        self, database: Postgres, producer: Producer, clock: Clock, *, query_timeout_s: float, publish_timeout_s: float
+        self,
+        database: Postgres,
+        producer: Producer,
+        clock: Clock,
+        tracing: "Tracing | None" = None,
+        *,
+        query_timeout_s: float,
+        publish_timeout_s: float,
     ) -> None:
         self._database = database
         self._producer = producer
         self._clock = clock
+        self._tracing = tracing
         self._query_timeout_s = query_timeout_s
         self._publish_timeout_s = publish_timeout_s
 
@@ -71,12 +84,25 @@ class Journal:
 
     async def publish(self, command: OrderCommand, market_group: int, *, repeated: bool = False) -> None:
         """Return once Kafka has the command. Raises InfraError where it does not say so in time: it may have it."""
+        request = None if self._tracing is None else self._tracing.current()
+        if self._tracing is None or request is None:
+            await self._publish(command, market_group, (), repeated=repeated)
+            return
+        span = self._tracing.send(Topic.ORDERS, str(market_group), request)
+        with self._tracing.ending([span]):
+            await self._publish(command, market_group, self._tracing.record_headers(span), repeated=repeated)
+
+    async def _publish(
+        self, command: OrderCommand, market_group: int, headers: RecordHeaders, *, repeated: bool
+    ) -> None:
         name = str(command.__struct_config__.tag)
         began = time.perf_counter()
         try:
             async with asyncio.timeout(self._publish_timeout_s):
                 value = msgspec.json.encode(command)
-                sent = await self._producer.send(Topic.ORDERS, group_key(market_group), value, partition=market_group)
+                sent = await self._producer.send(
+                    Topic.ORDERS, group_key(market_group), value, partition=market_group, headers=headers
+                )
                 await self._producer.acknowledged([sent])
         except UNAVAILABLE as error:
             counter(Metric.ORDERS_COMMANDS).labels(name, "unavailable").inc()

@@ -12,9 +12,11 @@ from services.recorder.partitions import DayPartitions
 from services.recorder.settings import RecorderSettings
 from services.runtime.health import Health
 from services.runtime.serve import run_service, serve
+from services.runtime.tracing import make_tracing
 
 
 async def run(settings: RecorderSettings, health: Health) -> None:
+    tracing = make_tracing("recorder", settings)
     database = Postgres(settings, health)
     producer = Producer(settings, health, topics=ACCESS["recorder"].topics)
     redis = Redis(settings, health)
@@ -22,8 +24,8 @@ async def run(settings: RecorderSettings, health: Health) -> None:
     retention = Retention(settings.retention_days, health.clock)
     days = DayPartitions(retention, settings.partitions_ahead_days, database, health.clock)
     engine = RecorderEngine(days, retention, latest, health.clock, settings.partitions)
-    pipeline = Pipeline(engine, settings, database, producer, health)
-    await serve(health, settings, [database, days, producer, redis, latest, pipeline])
+    pipeline = Pipeline(engine, settings, database, producer, health, tracing)
+    await serve(health, settings, [tracing, database, days, producer, redis, latest, pipeline])
 
 
 def main() -> None:

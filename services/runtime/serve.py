@@ -51,12 +51,12 @@ class Resource:
 async def serve(
     health: Health,
     settings: Settings,
-    components: Sequence[Component],
+    components: Sequence[Component | None],
     status: Status | None = None,
     *,
     drain_s: float = 0,
 ) -> None:
-    """Run the components of one service, with its ops port around them.
+    """Run the components of one service, with its ops port around them. What is None is off, and left out.
 
     SIGTERM and SIGINT drain: ``/ready`` turns 503 and for ``drain_s`` everything else goes on, then each component's
     ``stop`` is called, last started first, and all of it has ``grace_s``: what is not over by then is ended, exit 1.
@@ -66,7 +66,8 @@ async def serve(
     stopping = asyncio.Event()
     _on_signals(stopping.set)
     started: list[tuple[Component, asyncio.Task[None]]] = []
-    everything: list[Component] = [Ops(health, settings.ops_host, settings.ops_port, status), *components]
+    ops = Ops(health, settings.ops_host, settings.ops_port, status)
+    everything = [ops, *(component for component in components if component is not None)]
     try:
         async with _watch_loop(health.service), surroundings.watched(health.service, settings):
             for component in everything:

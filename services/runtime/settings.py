@@ -225,7 +225,34 @@ class EdgeSettings(ServingSettings):
         return value
 
 
-class RestSettings(EdgeSettings):
+class TracesSettings(Settings):
+    """Which traces are made, and where they go."""
+
+    traces_sample_ratio: float = Field(0, ge=0, le=1)
+    """How much of what begins with this service is traced, of 1: a feed's trades, clients' ticks and requests. Above 0
+    it adds its part to what began elsewhere, too; 0 is off. The operator's is its feeds'."""
+
+    otlp_endpoint: str = Field("http://127.0.0.1:4318", validation_alias=usual_name("OTEL_EXPORTER_OTLP_ENDPOINT"))
+    """Where traces are sent: the base URL of an OTLP/HTTP collector."""
+
+
+class TracingSettings(TracesSettings):
+    """The same for every service that makes some itself."""
+
+    otlp_headers: SecretStr = Field(SecretStr(""), validation_alias=usual_name("OTEL_EXPORTER_OTLP_HEADERS"))
+    """What is sent along, such as a token: `name=value`, comma-separated, a space in a value written `%20`."""
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def _are_headers(cls, value: SecretStr) -> SecretStr:
+        """The exporter reads the variable itself, and would quote in the log what it cannot read."""
+        headers = [header for header in value.get_secret_value().split(",") if header]
+        if not all(_HEADER.fullmatch(header) for header in headers):
+            raise ValueError("it is not name=value, comma-separated")
+        return value
+
+
+class RestSettings(EdgeSettings, TracingSettings):
     """What every REST interface has."""
 
     rate_limit_timeout_ms: int = Field(250, ge=1, le=10_000)
@@ -259,29 +286,6 @@ class LabSettings(Settings):
     def _is_an_account(cls, value: str) -> str:
         if value and not is_client_account(value):
             raise ValueError("not the name of an account: letters, digits, ., _ and -, and not a reserved one")
-        return value
-
-
-class TracingSettings(Settings):
-    """Traces, of every service that a tick passes through."""
-
-    traces_sample_ratio: float = Field(0, ge=0, le=1)
-    """How many of the ticks that clients send are traced, of 1; the gateway chooses. 0 is off: each service that a
-    traced tick passes through needs it above 0 to add its part."""
-
-    otlp_endpoint: str = Field("http://127.0.0.1:4318", validation_alias=usual_name("OTEL_EXPORTER_OTLP_ENDPOINT"))
-    """Where traces are sent: the base URL of an OTLP/HTTP collector."""
-
-    otlp_headers: SecretStr = Field(SecretStr(""), validation_alias=usual_name("OTEL_EXPORTER_OTLP_HEADERS"))
-    """What is sent along, such as a token: `name=value`, comma-separated, a space in a value written `%20`."""
-
-    @field_validator("otlp_headers")
-    @classmethod
-    def _are_headers(cls, value: SecretStr) -> SecretStr:
-        """The exporter reads the variable itself, and would quote in the log what it cannot read."""
-        headers = [header for header in value.get_secret_value().split(",") if header]
-        if not all(_HEADER.fullmatch(header) for header in headers):
-            raise ValueError("it is not name=value, comma-separated")
         return value
 
 

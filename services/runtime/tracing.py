@@ -7,7 +7,7 @@ has anything to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from services.runtime.settings import TracingSettings
@@ -19,8 +19,13 @@ HEADER = "traceparent"
 """The name of W3C trace context's header, and of ours on a record: https://www.w3.org/TR/trace-context/"""
 
 
+type RecordHeaders = Sequence[tuple[str, bytes]]
+type Place = tuple[str, int, int]
+"""Topic, partition and offset: which record it is."""
+
+
 def make_tracing(service: str, settings: TracingSettings) -> Tracing | None:
-    """A component to be started before what uses it; None where traces are off."""
+    """A component to be started before what uses it; None, which ``serve`` leaves out, where traces are off."""
     if settings.traces_sample_ratio == 0:
         return None
     from services.runtime import spans

@@ -52,13 +52,11 @@ async def run(settings: ValidatorSettings, health: Health) -> None:
     )
     publisher.when_room.append(server.go_on)
     upkeep = Periodic(UPKEEP_INTERVAL_S, partial(_keep, windows, health))
-    components: list[Component] = [producer, publisher, shared, standard, server, upkeep]
+    components: list[Component | None] = [tracing, producer, publisher, shared, standard, server, upkeep]
     if settings.consume_raw_ticks:
         database = Postgres(settings, health)
         engine = RawTickEngine(judge, shared, repeats, partial(read_log_id, settings), settings.partitions, clock)
-        components += [database, Pipeline(engine, settings, database, producer, health)]
-    if tracing is not None:
-        components.insert(0, tracing)
+        components += [database, Pipeline(engine, settings, database, producer, health, tracing)]
     await serve(health, settings, components, drain_s=settings.drain_s)
 
 

@@ -83,7 +83,8 @@ class RawTickEngine:
                 statuses[event.status] += 1
                 key = event.instrument_id.encode()
                 value = msgspec.json.encode(event)
-                publications.append(Publication(Topic.VALIDATED_TRADES, key, value, ANY_EXCHANGE))
+                cause = batch.span_of(record.topic, record.partition, record.offset)
+                publications.append(Publication(Topic.VALIDATED_TRADES, key, value, ANY_EXCHANGE, parent=cause))
             await asyncio.sleep(0)
 
         async def stored() -> None:

@@ -8,10 +8,10 @@ from pydantic_settings import NoDecode
 from services.adapters.grpc import GrpcSettings
 from services.adapters.pipeline import PipelineSettings
 from services.domain.validation import Band
-from services.runtime.settings import ServingSettings, TracingSettings
+from services.runtime.settings import ServingSettings
 
 
-class ValidatorSettings(PipelineSettings, ServingSettings, GrpcSettings, TracingSettings):
+class ValidatorSettings(PipelineSettings, ServingSettings, GrpcSettings):
     price_band: Annotated[Band, NoDecode] = Band()
     """Prices that are accepted, as `LOW:HIGH`, ends included."""
 

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from rich.console import Console
 
-from tests.bench import consumers, flood, latency, marketdata, orders, parse, rest, start, validator
+from tests.bench import consumers, flood, latency, marketdata, orders, parse, rest, start, tracing, validator
 from tests.bench.report import Figure, Machine, Report
 
 
@@ -28,6 +28,7 @@ BENCHES: dict[str, Bench] = {
     marketdata.BENCH: marketdata.run,
     start.BENCH: start.run,
     validator.BENCH: validator.run,
+    tracing.BENCH: tracing.run,
 }
 
 

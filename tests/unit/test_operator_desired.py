@@ -130,6 +130,19 @@ def test_whose_kafka_it_is(kafka: Object, protocol: str, servers: str, secret: s
     assert ("KAFKA_CA_FILE" in variables) == (ca is not None)
 
 
+@pytest.mark.parametrize(("ratio", "endpoint", "port"), [(0.01, "http://otel:4318", 4318), (1, "https://otel", 443)])
+def test_feeds_trace_as_the_operator_is_told(
+    monkeypatch: pytest.MonkeyPatch, ratio: float, endpoint: str, port: int
+) -> None:
+    objects = desired(feed({}), OperatorSettings(traces_sample_ratio=ratio, otlp_endpoint=endpoint))
+    for name, variable in _variables(_pods(objects)[0]).items():
+        monkeypatch.setenv(name, variable["value"])
+    settings = FeedSettings.load(_env_file=None)
+    assert (settings.traces_sample_ratio, settings.otlp_endpoint) == (ratio, endpoint)
+    (policy,) = _of("NetworkPolicy", objects)
+    assert port in {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+
 def test_the_policy_lets_out_what_the_feed_has_to_reach() -> None:
     spec = {"endpoint": "ws://replay:9901", "kafka": {"bootstrapServers": "a:9092,b:19092"}}
     (policy,) = _of("NetworkPolicy", desired(feed(spec), OperatorSettings()))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -12,6 +12,11 @@ from services.runtime import logging
 from services.runtime.health import Health
 from services.runtime.metrics import counter, histogram
 from services.runtime.request_id import request_id
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from services.runtime.spans import Tracing
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -25,13 +30,15 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
 class Observed:
-    """``X-Request-ID`` in, out and in the logs; ``http_requests_total`` and ``http_request_duration_seconds``.
+    """``X-Request-ID`` in, out and in the logs; ``http_requests_total`` and ``http_request_duration_seconds``; a span
+    for each that is traced.
 
     While draining, each answer ends its connection, so that the next request is another replica's.
     """
 
-    def __init__(self, app: App, health: Health) -> None:
+    def __init__(self, app: App, health: Health, tracing: "Tracing | None" = None) -> None:
         self._app = app
+        self._tracing = tracing
         self._health = health
         self._service = health.service
 
@@ -40,6 +47,7 @@ class Observed:
             return
         own_id = request_id_of(scope)
         structlog.contextvars.bind_contextvars(request_id=own_id)
+        span = None if self._tracing is None else self._begin_span(self._tracing, scope)
         status = 500
         began = time.perf_counter()
 
@@ -56,10 +64,16 @@ class Observed:
             await self._app(scope, receive, send_with_id)
         finally:
             self._record(scope, status, time.perf_counter() - began)
+            if span is not None and self._tracing is not None:
+                self._tracing.answered(span, method_of(scope), route_of(scope), status)
+
+    def _begin_span(self, tracing: "Tracing", scope: Scope) -> "Span | None":
+        if scope["path"] in EXEMPT or not tracing.samples():
+            return None
+        return tracing.request(method_of(scope), scope["path"])
 
     def _record(self, scope: Scope, status: int, duration_s: float) -> None:
-        method = scope["method"] if scope["method"] in METHODS else "other"
-        route = route_of(scope)
+        method, route = method_of(scope), route_of(scope)
         counter(Metric.HTTP_REQUESTS).labels(self._service, method, route, status).inc()
         histogram(Metric.HTTP_REQUEST_SECONDS).labels(self._service, method, route).observe(duration_s)
         log = logging.logger()
@@ -79,6 +93,11 @@ def request_id_of(scope: Scope) -> str:
     """The request's id, given or made."""
     given = (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id")
     return request_id(next(given, None))
+
+
+def method_of(scope: Scope) -> str:
+    """The method, where it is one that there is."""
+    return scope["method"] if scope["method"] in METHODS else "other"
 
 
 def route_of(scope: Scope) -> str:
