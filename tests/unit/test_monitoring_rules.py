@@ -215,7 +215,8 @@ def test_the_page_has_a_row_for_each_alert() -> None:
 
 
 def alert_table() -> str:
-    severities, says = defaultdict(list), {}
+    severities: defaultdict[str, list[str]] = defaultdict(list)
+    says: dict[str, str] = {}
     for alert in alerts():
         severities[alert.name].append(alert.severity)
         says.setdefault(alert.name, re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", alert.annotations["summary"]))
