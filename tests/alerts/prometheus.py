@@ -37,8 +37,9 @@ class Prometheus:
         await self._cluster.apply(*_objects(self._cluster.namespace))
 
         async def ready() -> bool:
-            pod = await self._cluster.get("pod", f"prometheus-{NAME}-0")
-            self._client.base_url = f"http://{pod['status']['podIP']}:{PORT}"
+            status = (await self._cluster.get("pod", f"prometheus-{NAME}-0"))["status"]
+            assert "podIP" in status, status
+            self._client.base_url = f"http://{status['podIP']}:{PORT}"
             return (await self._client.get("/-/ready")).status_code == 200
 
         await eventually(ready, START_S, interval_s=1)
