@@ -1,6 +1,6 @@
 # Everything goes through .venv, which `bootstrap` makes from the hashed locks in requirements/.
 .DEFAULT_GOAL := help
-.PHONY: help run dashboard dashboard-dev test check smoke e2e bench bench-fanout bench-operator bench-matching lock image kind-up deploy clean
+.PHONY: help run dashboard dashboard-dev test check smoke e2e e2e-alerts bench bench-fanout bench-operator bench-matching lock image kind-up deploy clean
 
 PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) -I services/local/bootstrap.py
@@ -34,6 +34,10 @@ test: ## Run every test; starts its own Kafka, Postgres and Valkey (ARGS="-k can
 e2e: ## Put chart, operator and image through their life on the cluster of KUBECONFIG, which has IMAGE
 	@$(BOOTSTRAP) dev
 	@TICKPLANE_E2E_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/operator tests/chart tests/e2e --ignore=tests/e2e/browser $(ARGS)
+
+e2e-alerts: ## Break each thing on the cluster of KUBECONFIG, which has IMAGE, and see its alert fire and clear
+	@$(BOOTSTRAP) dev
+	@TICKPLANE_E2E_IMAGE=$(IMAGE) $(BIN)/python -m pytest tests/alerts $(ARGS)
 
 check: ## Lint, format, types, imports
 	@$(BOOTSTRAP) dev

@@ -9,12 +9,17 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from services.local import ports
 from tests.support.parts import Parts
 from tests.support.services import Service
 
 FAILED = pytest.StashKey[bool]()
+
+# How long an example takes says how busy the machine is, and nothing else.
+settings.register_profile("tickplane", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tickplane")
 
 
 class StartService(Protocol):

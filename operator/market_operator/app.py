@@ -90,7 +90,7 @@ async def run(settings: OperatorSettings, health: Health) -> None:
     polls = Polls(cache, api, settings, clock, queue.add)
     reconciler = Reconciler(api, cache, polls, venues.labels(), settings, clock)
     cluster = Cluster(api, cache, settings.namespaces, health)
-    listing = Listing(api, cache, settings.namespaces)
+    listing = Listing(api, cache, settings.namespaces, clock)
     triggers = Triggers(cache, reconciler, queue.add)
     watches = Watches(cache, settings.namespaces, triggers.on_event)
 

@@ -18,7 +18,8 @@ from market_operator.sharding import assign
 MANAGER = "tickplane-operator"
 """The one field manager, and the value of ``app.kubernetes.io/managed-by``."""
 MANAGED = {"app.kubernetes.io/managed-by": MANAGER}
-OPERATOR_LABELS = {"app.kubernetes.io/name": "operator", "app.kubernetes.io/part-of": "tickplane"}
+NAME_LABEL = "app.kubernetes.io/name"
+OPERATOR_LABELS = {NAME_LABEL: "operator", "app.kubernetes.io/part-of": "tickplane"}
 """The labels of the operator's own pod, which the chart sets."""
 
 OPS_PORT = 9000
@@ -51,7 +52,7 @@ def child_name(feed_name: str, shard: int | None = None) -> str:
 
 def labels(feed_name: str) -> dict[str, str]:
     """What all pods of a feed have and no others."""
-    return {"app.kubernetes.io/name": "feed", "app.kubernetes.io/part-of": "tickplane", FEED_LABEL: feed_name}
+    return {NAME_LABEL: "feed", "app.kubernetes.io/part-of": "tickplane", FEED_LABEL: feed_name}
 
 
 def selector(feed_name: str) -> str:
@@ -131,6 +132,8 @@ def _pod_monitor(feed: Feed, settings: OperatorSettings) -> Object:
         "kind": "PodMonitor",
         "metadata": _metadata(feed, child_name(feed.key.name), settings.feed_monitor_labels),
         "spec": {
+            # Every feed is of one job, as rules and dashboards know it.
+            "jobLabel": NAME_LABEL,
             "selector": {"matchLabels": labels(feed.key.name)},
             "podTargetLabels": [FEED_LABEL, SHARD_LABEL],
             "podMetricsEndpoints": [{"port": "ops", "path": "/metrics"}],

@@ -12,16 +12,15 @@ from market_operator.desired import desired
 from market_operator.drift import is_as_wanted
 from market_operator.events import event
 from market_operator.feeds import SHARD_LABEL, Feed, Key
+from market_operator.figures import Figures
 from market_operator.moves import held, products_of
 from market_operator.observing import Problem, Shard, is_rolling, observed_shard
 from market_operator.polling import Polls
 from market_operator.resource import KIND
 from market_operator.settings import OperatorSettings
 from market_operator.status import Change, Observed, change, invalid, status, transitions
-from services.contracts.metrics import Metric
 from services.runtime import logging
 from services.runtime.clock import NS_PER_S, Clock, rfc3339
-from services.runtime.metrics import gauge
 
 MESSAGES_INTERVAL_S = 30.0
 """How often a message alone is written: that of a crash has another time in it each time."""
@@ -47,7 +46,7 @@ class Reconciler:
         self._began_at = clock.monotonic()
         self._looked_at: dict[Key, float] = {}
         self._asked: dict[Key, str] = {}
-        self._conditions: dict[Key, frozenset[str]] = {}
+        self._figures = Figures()
 
     def claims_of(self, feed: Feed) -> dict[Claim, Holder]:
         return claims(feed, self._exchange(feed), self._settings.feed_kafka_bootstrap_servers)
@@ -172,7 +171,7 @@ class Reconciler:
         """Write it where it differs: at once, or in its time where only messages or figures do. Returns when to look
         again, in seconds.
         """
-        self._count(feed.key, found)
+        self._figures.show(feed.key, found)
         what = change(feed.status, found)
         waits_s = self._waits_s(feed.key, what)
         if waits_s > 0:
@@ -187,7 +186,7 @@ class Reconciler:
     async def _say_invalid(self, key: Key, body: Object, message: str) -> None:
         """A spec from a newer operator: what runs is left as it is."""
         found = invalid(body, message, self._now())
-        self._count(key, found)
+        self._figures.show(key, found)
         if change(body.get("status", {}), found):
             await self._write(KIND, key, key.name, self._api.write_status(key, body["metadata"]["uid"], found))
 
@@ -213,19 +212,10 @@ class Reconciler:
     def _exchange(self, feed: Feed) -> str:
         return feed.spec.exchange or self._venues.get(feed.spec.venue, feed.spec.venue)
 
-    def _count(self, key: Key, found: Object) -> None:
-        true = frozenset(each["type"] for each in found["conditions"] if each["status"] == "True")
-        before = self._conditions.get(key, frozenset())
-        for kind in true - before:
-            gauge(Metric.OPERATOR_FEEDS).labels(kind).inc()
-        for kind in before - true:
-            gauge(Metric.OPERATOR_FEEDS).labels(kind).dec()
-        self._conditions[key] = true
-
     def _forget(self, key: Key) -> None:
         """Its children have owner references: Kubernetes deletes them."""
-        self._count(key, {"conditions": []})
-        for known in (self._looked_at, self._asked, self._conditions):
+        self._figures.forget(key)
+        for known in (self._looked_at, self._asked):
             known.pop(key, None)
 
     def _now(self) -> str:

@@ -5,7 +5,7 @@ import contextlib
 import secrets
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -288,26 +288,41 @@ class LogEnds(Resource):
 
     async def ask(self) -> Mapping[TopicPartition, int]:
         """The end offset of every partition. Raises InfraError; the first call connects."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                consumer = await self._connected()
-                began = time.perf_counter()
-                ends = await self._ask(consumer)
-        except (KafkaError, OSError, InfraError) as error:
-            detail = str(error) or type(error).__name__
-            self._health.report("kafka", False, detail)
-            raise InfraError("kafka", detail) from error
-        _report(self._health, None, time.perf_counter() - began)
+        ends, latency_s = await self._asked(self._ends)
+        _report(self._health, None, latency_s)
         return ends
+
+    async def topics_healthy(self, topics: Iterable[str]) -> Mapping[str, bool]:
+        """Whether each is there, with a leader for every partition. Raises InfraError; the first call connects."""
+
+        async def look(consumer: AIOKafkaConsumer) -> Mapping[str, bool]:
+            cluster = await _cluster_with(consumer._client, [])
+            return {topic: is_healthy(cluster, topic) for topic in topics}
+
+        healthy, _latency_s = await self._asked(look)
+        return healthy
 
     async def stop(self) -> None:
         if self._consumer is not None:
             await self._consumer.stop()
             self._consumer = None
 
-    async def _ask(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+    async def _asked[T](self, question: Callable[[AIOKafkaConsumer], Awaitable[T]]) -> tuple[T, float]:
+        """The answer, and how long it took in seconds."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                consumer = await self._connected()
+                began = time.perf_counter()
+                return await question(consumer), time.perf_counter() - began
+        except (KafkaError, OSError, InfraError) as error:
+            detail = str(error) or type(error).__name__
+            self._health.report("kafka", False, detail)
+            raise InfraError("kafka", detail) from error
+
+    async def _ends(self, consumer: AIOKafkaConsumer) -> Mapping[TopicPartition, int]:
+        cluster = await _cluster_with(consumer._client, self._topics)
         partitions = [
-            TopicPartition(topic, number) for topic in self._topics for number in await partitions_of(consumer, topic)
+            TopicPartition(topic, number) for topic in self._topics for number in cluster.partitions_for_topic(topic)
         ]
         ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
         return ends
@@ -346,6 +361,12 @@ async def _cluster_with(client: AIOKafkaClient, topics: Iterable[str]) -> Cluste
             f"no topic {', '.join(missing)}, or none that this user may see: run `tickplane topics apply`, or allow it",
         )
     return cluster
+
+
+def is_healthy(cluster: ClusterMetadata, topic: str) -> bool:
+    """Whether the topic is there, with a leader for each partition."""
+    partitions = cluster.partitions_for_topic(topic)
+    return bool(partitions) and partitions == cluster.available_partitions_for_topic(topic)
 
 
 async def apply_topics(settings: TopicsSettings) -> list[str]:

@@ -113,10 +113,10 @@ class ConsumerSettings(PipelineSettings):
     """How long trades and bars are kept in Postgres; an older trade is counted and left out. 0 keeps them for ever."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(msgspec.Struct, frozen=True, gc=False):
     """One record to publish, where its key puts it or in the ``partition`` that is named. ``exchange`` is for the
-    metric, ``parent`` the span of what it follows from, where that is traced."""
+    metric, ``parent`` the span of what it follows from, where that is traced. It is nothing for the garbage collector,
+    which would look through everything once in so many of them."""
 
     topic: str
     key: bytes

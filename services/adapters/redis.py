@@ -5,12 +5,14 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import redis.asyncio as redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
+from services.contracts.errors import InfraError
 from services.contracts.metrics import Metric
 from services.runtime import logging
 from services.runtime.health import Health
@@ -40,9 +42,22 @@ def book_key(symbol: str) -> str:
     return f"book:{symbol}"
 
 
+def matching_key(market_group: int) -> str:
+    """Hash: owner, the engine that may write this group's trades; sequence, the event up to which it has."""
+    return f"matching:{market_group}"
+
+
 def rate_limit_key(service: str, client: str) -> str:
     """Counter: requests of one client in its current window; gone when the window ends."""
     return f"rate_limit:{service}:{client}"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What it takes, and may take. None: not known, or no limit."""
+
+    used_bytes: int | None = None
+    max_bytes: int | None = None
 
 
 class Redis(Resource):
@@ -82,11 +97,28 @@ class Redis(Resource):
         try:
             found: list[dict[str, str]] = await pipeline.execute()
         except AWAY as error:
-            self.report(error)
-            logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
+            self.away(error)
             return [{} for _ in keys]
         self.report(None, time.perf_counter() - began)
         return found
+
+    async def memory(self) -> Memory:
+        """Not known where our user may not ask. Raises InfraError while Redis is away."""
+        began = time.perf_counter()
+        try:
+            info = await self.client.info("memory")
+        except NoPermissionError:
+            info = {}
+        except AWAY as error:
+            raise self.away(error) from error
+        self.report(None, time.perf_counter() - began)
+        return Memory(info.get("used_memory"), info.get("maxmemory") or None)
+
+    def away(self, error: Exception) -> InfraError:
+        """The error to raise when Redis is away."""
+        self.report(error)
+        logging.logger().warning("redis_away", error=str(error), error_type=type(error).__name__)
+        return InfraError("redis", str(error) or type(error).__name__)
 
     def report(self, error: Exception | None, latency_s: float | None = None) -> None:
         """Say in ``/ready`` how Redis is, and how long it took to answer."""

@@ -14,6 +14,7 @@ from services.adapters.redis import Redis
 from services.api import documents
 from services.api.middleware import RateLimited
 from services.api.monitor import Monitor
+from services.api.probe import show_size_limit
 from services.api.routes import Routes
 from services.api.settings import ApiSettings
 from services.api.store import Store
@@ -55,6 +56,7 @@ async def api(settings: ApiSettings, health: Health) -> None:
     cache = Redis(settings, health)
     log_ends = LogEnds(settings, LAG_TOPICS, health)
     store = Store(database, cache, settings.query_timeout_s)
+    show_size_limit(settings.postgres_size_limit_gb)
     monitor = Monitor(store, log_ends)
     checks = Periodic(settings.dependency_check_interval_s, monitor.check)
     limiter = RateLimiter.of(settings, SERVICE, cache, health.clock, limit=settings.rate_limit_per_minute)

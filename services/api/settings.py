@@ -24,5 +24,9 @@ class ApiSettings(RestSettings, PostgresSettings, RedisSettings, KafkaSettings):
     stream_page_rows: int = Field(2_000, ge=1, le=50_000)
     """Rows that a streamed range fetches at a time: all of it that is ever in memory."""
 
+    postgres_size_limit_gb: float = Field(0, ge=0, le=1_000_000)
+    """The disk that Postgres has, in GB (10^9 bytes). It does not say so itself, and it stops when its disk is full: an
+    alert holds the size of the database against this. 0: nobody knows, and no alert comes."""
+
 
 SETTINGS = ApiSettings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from services.adapters.postgres import Postgres, sql
-from services.adapters.redis import Redis, indicator_key, price_key
+from services.adapters.redis import Memory, Redis, indicator_key, price_key
 from services.api import documents
 from services.runtime.clock import rfc3339
 
@@ -29,6 +29,15 @@ class TradeKey:
 
     time_ns: int = TIME_MAX_NS
     trade_id: str = ""
+
+
+@dataclass(frozen=True)
+class DatabaseFigures:
+    """What Postgres takes on disk, and who is connected to it, in whatever database. None: not known."""
+
+    size_bytes: int | None = None
+    connections: int | None = None
+    connections_max: int | None = None
 
 
 class Store:
@@ -108,12 +117,13 @@ class Store:
             if (found := _indicators(exchange, product_id, values)) is not None
         ]
 
-    async def check_database(self) -> None:
-        """Raises InfraError while Postgres does not answer."""
-        await self._database.fetch("SELECT 1", timeout_s=self._timeout_s)
+    async def database_figures(self) -> DatabaseFigures:
+        (row,) = await self._rows("api_probe")
+        return DatabaseFigures(**row)
 
-    async def check_cache(self) -> None:
-        await self._cache.hashes([price_key("", "")])
+    async def cache_memory(self) -> Memory:
+        """Raises InfraError while Redis is away."""
+        return await self._cache.memory()
 
     async def _rows(self, name: str, *arguments: object) -> list[asyncpg.Record]:
         return await self._database.fetch(sql(name), *arguments, timeout_s=self._timeout_s)

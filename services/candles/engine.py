@@ -11,14 +11,13 @@ from services.adapters.pipeline import Batch, Outcome, Publication
 from services.adapters.postgres import Connection, sql
 from services.adapters.records import Counts, feed_states, trades
 from services.adapters.retention import Retention
+from services.candles.figures import Figures
 from services.contracts.events import product_key
-from services.contracts.metrics import Metric
 from services.contracts.topics import Group, Topic
 from services.domain.bars import INCOMPLETE_MAX, STATE_VERSION, Key, ProductBars, ProductState, StoredBar, candle
 from services.domain.seen import Seen
 from services.domain.trades import EARLIEST_NS, LATEST_NS
 from services.runtime.clock import NS_PER_MS
-from services.runtime.metrics import counter
 
 Product = tuple[str, str]
 Changes = list[tuple[ProductBars, list[tuple[Key, StoredBar]]]]
@@ -33,9 +32,11 @@ class CandleEngine:
         self._retention = retention
         self._grace_ns = grace_after_bar_ms * NS_PER_MS
         self._partitions: dict[int, dict[Product, ProductBars]] = {}
+        self._figures = Figures()
 
     def forget(self) -> None:
         self._partitions.clear()
+        self._figures.forget()
 
     async def load(self, connection: Connection, partitions: Sequence[int]) -> None:
         for partition in partitions:
@@ -52,6 +53,7 @@ class CandleEngine:
                 product.provide(key, candles_table.stored_bar(row))
             if not row["complete"] and row["lowest_number"] is not None:
                 product.incomplete[key] = (row["lowest_number"], row["highest_number"])
+        self._figures.loaded(product for products in self._partitions.values() for product in products.values())
 
     async def _product(self, connection: Connection, row: asyncpg.Record) -> ProductBars:
         """With its stored state; where this version cannot read that, rebuilt from the stored trades."""
@@ -88,7 +90,7 @@ class CandleEngine:
 
         async def stored() -> None:
             counts.report()
-            _count_corrections(changes)
+            self._figures.stored(changes)
 
         return Outcome(publications, store if changes else None, stored)
 
@@ -166,13 +168,6 @@ class CandleEngine:
             [msgspec.msgpack.encode(product.state) for product in products],
         )
         await candles_table.store(connection, changes)
-
-
-def _count_corrections(changes: Changes) -> None:
-    for product, bars in changes:
-        for key, stored in bars:
-            if stored.revision > 1:
-                counter(Metric.CANDLE_CORRECTIONS).labels(product.exchange, key[0]).inc()
 
 
 async def _rebuilt(connection: Connection, exchange: str, product_id: str, seen: Seen) -> ProductBars:

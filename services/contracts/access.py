@@ -42,7 +42,7 @@ class Acl:
 
 @dataclass(frozen=True)
 class Access:
-    """One service's row. ``describes`` are topics of which only the ends are asked, never a record."""
+    """One service's row. ``describes`` are topics of which only ends and leaders are asked, never a record."""
 
     reads: frozenset[Topic] = frozenset()
     writes: frozenset[Topic] = frozenset()
@@ -113,7 +113,8 @@ ACCESS: Mapping[str, Access] = {
         calls=frozenset({"validator"}),
     ),
     "api": Access(
-        describes=frozenset({Topic.MARKET_TRADES, Topic.CANDLES, Topic.FEED_STATE, Topic.RAW_TICKS, Topic.ORDERS}),
+        # It watches over all of them.
+        describes=ALL_TOPICS,
         stores=frozenset({Store.POSTGRES, Store.REDIS}),
     ),
     "validator": Access(

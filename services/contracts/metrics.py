@@ -14,6 +14,8 @@ class MetricSpec:
     help: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = LATENCY_SECONDS
+    debug: bool = False
+    """For looking closer: no rule and no panel needs it. Every other metric is in one of them, a test says."""
 
 
 class Metric(Enum):
@@ -55,7 +57,12 @@ class Metric(Enum):
         "batch_duration_seconds", "histogram", "One batch: fold, publish, store.", ("consumer_group",)
     )
     BATCH_RECORDS = MetricSpec(
-        "batch_records", "histogram", "Records in one batch.", ("consumer_group",), (1, 10, 100, 1_000, 10_000, 100_000)
+        "batch_records",
+        "histogram",
+        "Records in one batch.",
+        ("consumer_group",),
+        (1, 10, 100, 1_000, 10_000, 100_000),
+        debug=True,
     )
     INTERVALS_LOST = MetricSpec(
         "id_intervals_lost_total",
@@ -68,9 +75,10 @@ class Metric(Enum):
         "counter",
         "Trades older than the retention setting, left out.",
         ("exchange",),
+        debug=True,
     )
     PRIMARY_KEY_REPEATS = MetricSpec(
-        "primary_key_repeats_total", "counter", "Repeats that only the primary key stopped.", ("exchange",)
+        "primary_key_repeats_total", "counter", "Repeats that only the primary key stopped.", ("exchange",), debug=True
     )
     LATE_TRADES = MetricSpec(
         "late_trades_total",
@@ -81,7 +89,25 @@ class Metric(Enum):
     CANDLE_CORRECTIONS = MetricSpec(
         "candle_corrections_total", "counter", "Closed bars stored again.", ("exchange", "resolution")
     )
+    CANDLES_NEWEST_TRADE_TIME = MetricSpec(
+        "candles_newest_trade_time_seconds",
+        "gauge",
+        "The exchange's time of the newest trade whose bar is stored.",
+        ("exchange",),
+    )
+    CANDLES_CLOSED = MetricSpec(
+        "candles_closed_total",
+        "counter",
+        "1m bars stored closed, each once: when a later trade tells whether it is complete.",
+        ("exchange", "complete"),
+    )
     # feeds
+    FEED_TRADES = MetricSpec(
+        "feed_trades_total",
+        "counter",
+        "Trades acknowledged by Kafka, of every origin: live, snapshot, repair.",
+        ("exchange", "product_id"),
+    )
     FEED_CONNECTED = MetricSpec("feed_connected", "gauge", "1 while the session is open.", ("exchange", "venue"))
     FEED_LAST_MESSAGE_AGE = MetricSpec(
         "feed_last_message_age_seconds", "gauge", "Since the last message of any kind.", ("exchange", "venue")
@@ -153,7 +179,9 @@ class Metric(Enum):
         "Records of the topic book that do not fit the gateway's copy, by why: hole or checksum.",
         ("reason",),
     )
-    GATEWAY_HEARTBEATS = MetricSpec("gateway_heartbeats_total", "counter", "Heartbeats sent on quiet connections.")
+    GATEWAY_HEARTBEATS = MetricSpec(
+        "gateway_heartbeats_total", "counter", "Heartbeats sent on quiet connections.", debug=True
+    )
     GATEWAY_FLUSH_SECONDS = MetricSpec(
         "gateway_flush_duration_seconds", "histogram", "One flush: from the first client's socket to the last's."
     )
@@ -194,6 +222,28 @@ class Metric(Enum):
     RATE_LIMIT_LOCAL = MetricSpec(
         "rate_limit_local_total", "counter", "Requests limited by this replica alone, Redis being away.", ("service",)
     )
+    # what api asks the stores and the log, so that no exporter is needed
+    PROBE_UP = MetricSpec("probe_up", "gauge", "1 while the dependency answers api's probe.", ("dependency",))
+    PROBE_SECONDS = MetricSpec(
+        "probe_duration_seconds", "gauge", "How long the last answer to api's probe took.", ("dependency",)
+    )
+    POSTGRES_DATABASE_SIZE = MetricSpec("postgres_database_size_bytes", "gauge", "What the database takes on disk.")
+    POSTGRES_DATABASE_SIZE_LIMIT = MetricSpec(
+        "postgres_database_size_limit_bytes", "gauge", "What it may take, by the setting; absent without one."
+    )
+    POSTGRES_CONNECTIONS = MetricSpec(
+        "postgres_connections", "gauge", "Clients that are connected to the server, in whatever database."
+    )
+    POSTGRES_CONNECTIONS_MAX = MetricSpec(
+        "postgres_connections_max", "gauge", "Connections that the server takes: its max_connections."
+    )
+    REDIS_MEMORY_USED = MetricSpec("redis_memory_used_bytes", "gauge", "What Redis holds: its used_memory.")
+    REDIS_MEMORY_MAX = MetricSpec(
+        "redis_memory_max_bytes", "gauge", "What Redis may hold: its maxmemory; absent where it has none."
+    )
+    KAFKA_TOPIC_HEALTHY = MetricSpec(
+        "kafka_topic_healthy", "gauge", "1 while api sees the topic, with a leader for each partition.", ("topic",)
+    )
     # validator
     VALIDATOR_TICKS = MetricSpec(
         "validator_ticks_total",
@@ -212,19 +262,22 @@ class Metric(Enum):
         "validator_publish_retries_total", "counter", "Verdicts sent again, because Kafka did not acknowledge them."
     )
     VALIDATOR_WINDOW_TICKS = MetricSpec(
-        "validator_window_ticks", "gauge", "Ticks and merged seconds kept for the VWAP, of all instruments."
+        "validator_window_ticks", "gauge", "Ticks and merged seconds kept for the VWAP, of all instruments.", debug=True
     )
     VALIDATOR_WINDOW_INSTRUMENTS = MetricSpec(
-        "validator_window_instruments", "gauge", "Instruments whose ticks are kept."
+        "validator_window_instruments", "gauge", "Instruments whose ticks are kept.", debug=True
     )
     VALIDATOR_MERGED_TICKS = MetricSpec(
-        "validator_merged_ticks_total", "counter", "Ticks merged per second: their instrument has too many."
+        "validator_merged_ticks_total", "counter", "Ticks merged per second: their instrument has too many.", debug=True
     )
     VALIDATOR_INSTRUMENTS_REFUSED = MetricSpec(
         "validator_instruments_refused_total", "counter", "Ticks of one instrument more than are kept."
     )
     VALIDATOR_SHARED_TICKS = MetricSpec(
-        "validator_shared_ticks_total", "counter", "Valid ticks of other replicas, or of before the start, counted in."
+        "validator_shared_ticks_total",
+        "counter",
+        "Valid ticks of other replicas, or of before the start, counted in.",
+        debug=True,
     )
     # orders
     ORDERS_COMMANDS = MetricSpec(
@@ -243,7 +296,9 @@ class Metric(Enum):
     ORDERS_READS = MetricSpec(
         "orders_reads_total", "counter", "Trades and books asked for, by where they were found.", ("what", "source")
     )
-    ORDERS_IDS_PRUNED = MetricSpec("orders_ids_pruned_total", "counter", "Ids of clients that are free again.")
+    ORDERS_IDS_PRUNED = MetricSpec(
+        "orders_ids_pruned_total", "counter", "Ids of clients that are free again.", debug=True
+    )
     # order lab
     MATCHING_COMMANDS = MetricSpec(
         "matching_commands_total", "counter", "Commands of the journal done and stored, by kind.", ("command",)
@@ -271,7 +326,11 @@ class Metric(Enum):
         "matching_recovery_seconds", "gauge", "How long the last recovery took: snapshot, replay.", ("market_group",)
     )
     MATCHING_REPLAYED = MetricSpec(
-        "matching_replayed_commands", "gauge", "Commands that the last recovery replayed.", ("market_group",)
+        "matching_replayed_commands",
+        "gauge",
+        "Commands that the last recovery replayed.",
+        ("market_group",),
+        debug=True,
     )
     MATCHING_SNAPSHOTS = MetricSpec(
         "matching_snapshots_total", "counter", "Snapshots of the engine's state, by what became of them.", ("result",)
@@ -300,8 +359,41 @@ class Metric(Enum):
     OPERATOR_STALE_RESTARTS = MetricSpec(
         "operator_stale_restarts_total", "counter", "Pods restarted because they received nothing."
     )
+    OPERATOR_FEED_SHARDS = MetricSpec(
+        "operator_feed_shards", "gauge", "Shards that a MarketFeed wants; 0 while paused.", ("feed_namespace", "feed")
+    )
+    OPERATOR_FEED_SHARDS_READY = MetricSpec(
+        "operator_feed_shards_ready", "gauge", "Its shards that have a ready pod.", ("feed_namespace", "feed")
+    )
+    OPERATOR_WATCH_CHECKED_TIME = MetricSpec(
+        "operator_watch_checked_time_seconds", "gauge", "When a list last showed that the watch is alive, in Unix time."
+    )
     # runtime
     DEPENDENCY_UP = MetricSpec("dependency_up", "gauge", "1 while the dependency answers.", ("service", "dependency"))
     EVENT_LOOP_LAG = MetricSpec(
         "event_loop_lag_seconds", "gauge", "How late a timer fired, at worst in the last 15 s.", ("service",)
     )
+    MEMORY_LIMIT = MetricSpec(
+        "memory_limit_bytes", "gauge", "What the process' cgroup may take; absent without a limit.", ("service",)
+    )
+    TLS_CERTIFICATE_EXPIRY_TIME = MetricSpec(
+        "tls_certificate_expiry_time_seconds",
+        "gauge",
+        "When the first certificate of the file of that setting expires, in Unix time.",
+        ("service", "certificate"),
+    )
+
+
+PROCESS_METRICS = frozenset(
+    {
+        "process_start_time_seconds",
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+        "process_max_fds",
+    }
+)
+"""What prometheus-client says of every process by itself, as far as rules and dashboards use it."""
+
+PROMETHEUS_METRICS = frozenset({"up", "ALERTS", "scrape_samples_scraped"})
+"""What Prometheus says itself: of its targets and of its alerts."""

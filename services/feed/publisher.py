@@ -12,7 +12,7 @@ from services.contracts.metrics import Metric
 from services.contracts.topics import Topic
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
-from services.runtime.metrics import histogram
+from services.runtime.metrics import counter, histogram
 from services.runtime.tracing import RecordHeaders
 
 if TYPE_CHECKING:
@@ -130,10 +130,12 @@ class Publisher:
                 await self._begin_again()
             return
         now_ns = self._clock.now_ns()
-        counts = Counter[str]()
+        counts, trades = Counter[str](), Counter[bytes]()
         while self._in_flight and _is_acknowledged(self._in_flight[0].ack):
             sent = self._in_flight.popleft()
             counts[sent.topic] += 1
+            if sent.topic == Topic.MARKET_TRADES:
+                trades[sent.key] += 1
             if sent.received_ns:
                 self._latency.observe((now_ns - sent.received_ns) / NS_PER_S)
             if sent.trace is not None:
@@ -141,6 +143,8 @@ class Publisher:
         self._producer.report(None, None if woken is None else time.perf_counter() - woken)
         for topic, count in counts.items():
             self._producer.published(self._exchange, topic, count)
+        for key, count in trades.items():
+            counter(Metric.FEED_TRADES).labels(self._exchange, key.decode().partition(":")[2]).inc(count)
         if len(self._in_flight) < self._in_flight_max:
             self._room.set()
         async with self._progress:

@@ -16,7 +16,7 @@ from services.feed.publisher import Publisher
 from services.runtime import logging
 from services.runtime.backoff import Backoff
 from services.runtime.clock import NS_PER_S, Clock
-from services.runtime.metrics import gauge
+from services.runtime.metrics import counter, gauge
 from services.runtime.settings import KafkaSettings
 
 
@@ -44,10 +44,14 @@ class States:
         while True:
             try:
                 await self._resume()
-                return
+                break
             except InfraError as error:
                 logging.logger().warning("feed_state_unread", error=str(error))
                 await asyncio.sleep(backoff.next_s())
+        # Of each product from the start on: one that never trades, and a gap of before, show too.
+        for product in self._products.values():
+            counter(Metric.FEED_TRADES).labels(product.exchange, product.product_id)
+            self._measure(product)
 
     async def run(self) -> None:
         while not self._stopping.is_set():

@@ -17,7 +17,7 @@ from rich.console import Console
 from services.adapters.kafka import apply_topics
 from services.adapters.migrate import migrate
 from services.contracts.errors import ConfigError
-from services.local import accounts, feeds
+from services.local import accounts, feeds, prometheus
 from services.local.figures import Reading, figures
 from services.local.market_maker import MarketMaker
 from services.local.ports import is_free
@@ -80,13 +80,15 @@ class Run:
         for child in stack.children:
             child.changed = self._changed
         await self._migrate()
-        later: list[Child] = [stack.edge, *stack.services, *stack.feeds]
+        later: list[Child] = [stack.edge, *stack.services, *stack.feeds, *stack.watchers]
         for child in later:
             self._keep(child)
         await self._apply_topics()
-        await self._all_ready(stack.children)
+        await self._all_ready([child for child in stack.children if child not in stack.watchers])
         await self._deposit_first()
         screen.urls(_urls(stack))
+        if not stack.watchers:
+            screen.say(prometheus.HOW_TO_GET_IT)
         screen.say(f"everything is up after {asyncio.get_running_loop().time() - began:.1f} s")
         await asyncio.gather(self._show_figures(), self._make_market(), *self._keepers.values())
 
@@ -156,7 +158,7 @@ class Run:
             keeper.cancel()
         await asyncio.gather(*self._keepers.values(), return_exceptions=True)
         stack = self._stack
-        for group in (stack.feeds, stack.services, [stack.edge], stack.stores):
+        for group in (stack.watchers, stack.feeds, stack.services, [stack.edge], stack.stores):
             await asyncio.gather(*(child.stop() for child in group))
         stack.endpoints_file.unlink(missing_ok=True)
 
@@ -186,6 +188,7 @@ def _urls(stack: Stack) -> dict[str, str]:
         "order book": f"{edge}/v1/book/DEMO-USD",
         "order lab's keys": str(stack.keys_file),
         "gRPC": stack.grpc,
+        **({} if stack.prometheus is None else {"alerts": f"{stack.prometheus.part.url}/alerts"}),
         "health": f"{edge}/ready",
         "everything else": str(stack.endpoints_file),
     }

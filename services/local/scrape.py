@@ -18,6 +18,10 @@ class Scrape:
         families = text_string_to_metric_families(page)
         return cls(tuple((s.name, s.labels, s.value) for family in families for s in family.samples))
 
+    def names(self) -> set[str]:
+        """The names of all samples."""
+        return {name for name, _, _ in self.samples}
+
     def total(self, name: str, **labels: str) -> float:
         """The sum over the samples of this name that have these labels; 0 where there are none."""
         return sum(value for found, has, value in self.samples if found == name and labels.items() <= has.items())

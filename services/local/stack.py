@@ -10,6 +10,7 @@ from services.local import accounts, feeds
 from services.local.parts import Caddy, Kafka, Postgres, Valkey
 from services.local.ports import LOOPBACK, Ports, free_port
 from services.local.private import write_private
+from services.local.prometheus import Prometheus, installed
 from services.local.settings import LocalSettings
 from services.local.supervisor import Child, PartChild, ServiceChild
 from services.orders.settings import OrdersSettings
@@ -57,11 +58,17 @@ class Stack:
             self._service(name, "feed", environment(spec, spec.products))
             for name, spec in zip(feeds.service_names(specs), specs, strict=True)
         ]
+        self.prometheus = PartChild(self._prometheus(data / "prometheus")) if installed() else None
 
     @property
     def children(self) -> list[Child]:
         """In the order of their start."""
-        return [*self.stores, self.edge, *self.services, *self.feeds]
+        return [*self.stores, self.edge, *self.services, *self.feeds, *self.watchers]
+
+    @property
+    def watchers(self) -> list[PartChild]:
+        """Who only looks on: nothing waits for them."""
+        return [] if self.prometheus is None else [self.prometheus]
 
     def endpoints(self) -> dict[str, object]:
         """What `endpoints.json` says."""
@@ -71,6 +78,7 @@ class Stack:
             "database_url": self.postgres.url,
             "redis_url": self.valkey.url,
             "grpc": self.grpc,
+            **{child.name: child.part.url for child in self.watchers},
             "metrics": {child.name: child.metrics_url for child in (*self.services, *self.feeds)},
             "pids": {child.name: child.pids for child in self.children},
         }
@@ -120,6 +128,10 @@ class Stack:
         return ServiceChild(
             name, service, {**inherited, **stores, **env}, self.ports.get(f"{name}-ops"), log, self._on_line
         )
+
+    def _prometheus(self, folder: Path) -> Prometheus:
+        targets = [(child.service, child.metrics_url) for child in (*self.services, *self.feeds)]
+        return Prometheus(folder, self.ports.get("prometheus"), targets, self._part_log("prometheus"))
 
     def _part_log(self, name: str) -> Path:
         return self.folder / "logs" / f"{name}.log"

@@ -81,6 +81,7 @@ class ServiceChild(Child):
         on_line: Callable[[str], None] | None = None,
     ) -> None:
         super().__init__(name, Process(name, log, on_line=on_line))
+        self.service = service
         self._ops_url = f"http://{LOOPBACK}:{ops_port}"
         self._command = [sys.executable, "-m", "services", service]
         self._env = {**env, "TICKPLANE_OPS_PORT": str(ops_port)}

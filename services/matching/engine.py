@@ -92,7 +92,7 @@ class MatchingEngine:
             clock_time = await self._replay(market, records, clock_time)
         self._records = Records(market, self._group_number, clock_time)
         await self._load_fills(connection, self._records)
-        await self._latest.begin(connection)
+        await self._latest.begin(connection, market.sequence)
         self._since_snapshot = end - beginning.next_offset
         await self._list_symbols(market)
         self._tell_recovered(time.monotonic() - began, end, end - beginning.next_offset)

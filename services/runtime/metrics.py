@@ -6,6 +6,8 @@ from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_late
 
 from services.contracts.metrics import Metric
 
+_gauges: dict[Metric, Gauge] = {}
+
 
 @cache
 def counter(metric: Metric) -> Counter:
@@ -13,10 +15,19 @@ def counter(metric: Metric) -> Counter:
     return Counter(spec.name.removesuffix("_total"), spec.help, spec.labels)
 
 
-@cache
 def gauge(metric: Metric) -> Gauge:
-    spec = metric.value
-    return Gauge(spec.name, spec.help, spec.labels)
+    found = _gauges.get(metric)
+    if found is None:
+        spec = metric.value
+        found = _gauges[metric] = Gauge(spec.name, spec.help, spec.labels)
+    return found
+
+
+def withdraw(metric: Metric) -> None:
+    """Have a gauge absent, with all its labels, until it is set again."""
+    found = _gauges.pop(metric, None)
+    if found is not None:
+        REGISTRY.unregister(found)
 
 
 @cache

@@ -14,7 +14,7 @@ import uvloop
 from services.contracts.errors import ConfigError
 from services.contracts.metrics import Metric
 from services.domain import money
-from services.runtime import logging, redaction
+from services.runtime import logging, redaction, surroundings
 from services.runtime.clock import SystemClock
 from services.runtime.health import Health
 from services.runtime.metrics import gauge
@@ -69,7 +69,7 @@ async def serve(
     ops = Ops(health, settings.ops_host, settings.ops_port, status)
     everything = [ops, *(component for component in components if component is not None)]
     try:
-        async with _watch_loop(health.service):
+        async with _watch_loop(health.service), surroundings.watched(health.service, settings):
             for component in everything:
                 if not await _unless(stopping, component.start()):
                     break

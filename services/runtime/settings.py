@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -82,6 +82,11 @@ class Settings(BaseSettings):
             where = _variable(cls, field.groups()) if field is not None else str(error)
             raise ConfigError(f"{where}: it is not the JSON that is wanted") from None
 
+    def certificate_files(self) -> dict[str, Path]:
+        """The files of certificates that are given, by the setting that names each."""
+        names = [name for name in type(self).model_fields if name.endswith(("_ca_file", "_certificate_file"))]
+        return {name: Path(getattr(self, name)) for name in names if getattr(self, name)}
+
 
 class KafkaSettings(Settings):
     kafka_bootstrap_servers: str = Field("127.0.0.1:9092", validation_alias=usual_name("KAFKA_BOOTSTRAP_SERVERS"))
@@ -151,6 +156,9 @@ class PostgresSettings(Settings):
     database_pool_max: int = Field(4, ge=1, le=100)
     """Connections of one process. Replicas times this must stay below Postgres' max_connections."""
 
+    def certificate_files(self) -> dict[str, Path]:
+        return super().certificate_files() | _files_of_url("database_url", self.database_url, "sslrootcert", "sslcert")
+
 
 class MigrationSettings(PostgresSettings):
     """How the schema is brought to its version, by whoever does it: the owner of the schema."""
@@ -190,6 +198,9 @@ class RedisSettings(Settings):
 
     redis_password: SecretStr = Field(SecretStr(""), validation_alias=usual_name("REDIS_PASSWORD"))
     """Its password, in place of one in the URL; read at start: another one wants a restart."""
+
+    def certificate_files(self) -> dict[str, Path]:
+        return super().certificate_files() | _files_of_url("redis_url", self.redis_url, "ssl_ca_certs", "ssl_certfile")
 
 
 class ServingSettings(Settings):
@@ -291,6 +302,12 @@ def refuse_unknown(known: Iterable[str], environment: Mapping[str, str] = os.env
             near = difflib.get_close_matches(name, names, 1)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise ConfigError(f"{name} is not a setting{hint}")
+
+
+def _files_of_url(setting: str, url: SecretStr, *options: str) -> dict[str, Path]:
+    """The files that some options of a URL name, by the setting and the option."""
+    given = dict(parse_qsl(urlsplit(url.get_secret_value()).query))
+    return {f"{setting}_{option}": Path(given[option]) for option in options if option in given}
 
 
 def _complaint(settings: type[Settings], error: Any) -> str:

@@ -17,7 +17,9 @@ RULES = """\
 groups:
   - name: feeds
     rules:
-      - {alert: FeedDown, expr: 'feed_connected == 0', labels: {severity: page}}
+      - {alert: FeedDown, expr: 'feed_connected == 0', for: 2m, labels: {severity: page}}
+      - {alert: FeedFlaps, expr: 'changes(feed_connected[1h]) > 9', for: 1h30m, keep_firing_for: 30s}
+      - {record: 'feed:connected:min', expr: min(feed_connected)}
 """
 DASHBOARD = json.dumps({"title": "Feeds", "panels": [{"expr": "{{ legend }}"}]}, indent=2)
 
@@ -45,34 +47,53 @@ def packaged(checkout: Path) -> Path:
     return package
 
 
-def rendered(package: Path) -> list[Any]:
-    result = run("helm", "template", RELEASE, str(package), "--set", "global.monitoring.labels.release=prometheus")
+def rendered(package: Path, *options: str) -> list[Any]:
+    labels = ("--set", "global.monitoring.labels.release=prometheus")
+    result = run("helm", "template", RELEASE, str(package), *labels, *options)
     assert result.returncode == 0, result.stderr
     return [document for document in yaml.safe_load_all(result.stdout) if document]
 
 
 def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) -> None:
     monitoring = checkout / "monitoring"
-    for folder in ("rules", "dashboards", "tests", "runbooks"):
+    for folder in ("rules", "dashboards", "tests", "runbooks", "alertmanager"):
         (monitoring / folder).mkdir()
     (monitoring / "rules/feeds.yaml").write_text(RULES)
     (monitoring / "dashboards/feeds.json").write_text(DASHBOARD)
     (monitoring / "tests/feeds.yaml").write_text("not for the package")
     (monitoring / "runbooks/FeedDown.md").write_text("not for the package")
+    (monitoring / "alertmanager/alertmanager.yaml").write_text("not for the package")
+    (monitoring / "README.md").write_text("not for the package")
     package = packaged(checkout)
     with tarfile.open(package) as archive:
-        inside = {
-            name.removeprefix("tickplane/files/monitoring/") for name in archive.getnames() if "/monitoring/" in name
-        }
-    assert inside >= {"rules/feeds.yaml", "dashboards/feeds.json"}
-    assert not [name for name in inside if name.startswith(("tests", "runbooks"))]
+        names = archive.getnames()
+    folder = "tickplane/files/monitoring/"
+    inside = {name.removeprefix(folder) for name in names if name.startswith(folder)}
+    assert inside == {"rules/feeds.yaml", "dashboards/feeds.json"}
     objects = rendered(package)
     rule = of_kind(objects, "PrometheusRule")[f"{RELEASE}-feeds"]
-    assert rule["spec"] == yaml.safe_load(RULES)
+    assert without_waits(rule["spec"]) == without_waits(yaml.safe_load(RULES))
+    assert waits(rule["spec"]) == ["120s", "5400s", "30s"]
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     dashboard = of_kind(objects, "ConfigMap")[f"{RELEASE}-dashboard-feeds"]
     assert json.loads(dashboard["data"]["feeds.json"]) == json.loads(DASHBOARD)
     assert dashboard["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def waits(spec: dict[str, Any]) -> list[str]:
+    return [rule[name] for rule in spec["groups"][0]["rules"] for name in ("for", "keep_firing_for") if name in rule]
+
+
+def without_waits(spec: dict[str, Any]) -> list[dict[str, Any]]:
+    rules = spec["groups"][0]["rules"]
+    return [{name: value for name, value in rule.items() if name not in ("for", "keep_firing_for")} for rule in rules]
+
+
+def test_what_alerts_wait_for_is_scaled_by_a_value(checkout: Path) -> None:
+    (checkout / "monitoring/rules").mkdir()
+    (checkout / "monitoring/rules/feeds.yaml").write_text(RULES)
+    objects = rendered(packaged(checkout), "--set-json", "global.monitoring.forScale=0.1")
+    assert waits(of_kind(objects, "PrometheusRule")[f"{RELEASE}-feeds"]["spec"]) == ["12s", "540s", "3s"]
 
 
 def test_the_package_has_every_service_though_monitoring_is_empty(checkout: Path) -> None:

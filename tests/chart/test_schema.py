@@ -22,6 +22,7 @@ from tests.chart.tools import EXTERNAL, KIND, PRODUCTION, Object, template
         ({"global": {"postgres": {"external": {"enabled": True}}}}, "host"),
         ({"global": {"postgres": {"external": {"roles": "guess"}}}}, "roles"),
         ({"global": {"valkey": {"external": {"enabled": True, "url": "redis://:password@host/0"}}}}, "url"),
+        ({"global": {"monitoring": {"forScale": 0}}}, "forScale"),
         ({"global": {"edge": {"httpRoute": {"parentRefs": [{"sectionName": "https"}]}}}}, "name"),
         ({"candles": {"replica": 3}}, "replica"),
         ({"candles": {"replicas": "3"}}, "replicas"),

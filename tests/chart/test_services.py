@@ -8,6 +8,7 @@ import pytest
 
 from services.__main__ import settings_classes
 from services.contracts.access import ACCESS
+from services.contracts.metrics import Metric
 from services.local.parts import Caddy
 from services.runtime.settings import refuse_unknown, variables
 from tests.chart.tools import (
@@ -225,10 +226,27 @@ def test_each_is_scraped_at_its_ops_port_under_labels_of_ones_own(service: str) 
     objects = render(PRODUCTION, values)
     monitor = of_kind(objects, "ServiceMonitor")[f"{RELEASE}-{service}"]
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
-    assert monitor["spec"]["endpoints"] == [{"port": "ops", "path": "/metrics", "interval": "5s"}]
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert (endpoint["port"], endpoint["path"], endpoint["interval"]) == ("ops", "/metrics", "5s")
     scraped = of_kind(objects, "Service")[f"{RELEASE}-{service}"]
     assert monitor["spec"]["selector"]["matchLabels"].items() <= scraped["metadata"]["labels"].items()
     assert [port["targetPort"] for port in scraped["spec"]["ports"] if port["name"] == "ops"] == ["ops"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_its_job_is_its_bare_name_and_its_metrics_keep_their_labels(service: str) -> None:
+    objects = render(PRODUCTION)
+    spec = of_kind(objects, "ServiceMonitor")[f"{RELEASE}-{service}"]["spec"]
+    assert of_kind(objects, "Service")[f"{RELEASE}-{service}"]["metadata"]["labels"][spec["jobLabel"]] == service
+    # Prometheus gives each target these labels: of one that a metric has too, the metric's is renamed `exported_...`.
+    given = {"namespace", "pod", "container", "endpoint", "service", "job", "instance"}
+    for rule in spec["endpoints"][0]["relabelings"]:
+        assert rule["action"] == "labeldrop"
+        given = {label for label in given if not re.fullmatch(rule["regex"], label)}
+    ours = {label for metric in Metric for label in metric.value.labels}
+    assert not spec["endpoints"][0].get("honorLabels"), "a target says who it is by its address alone"
+    assert not given & ours
+    assert given == {"namespace", "pod", "container", "endpoint", "job", "instance"}
 
 
 # ---- settings

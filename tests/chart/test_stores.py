@@ -18,6 +18,7 @@ from tests.chart.tools import (
 )
 
 OWN_KINDS = {"Kafka", "KafkaNodePool", "KafkaTopic", "KafkaUser", "Cluster", "Secret"}
+SIZE_LIMIT = "TICKPLANE_POSTGRES_SIZE_LIMIT_GB"
 KAFKA_SERVICES = {name for name, access in ACCESS.items() if access.topics}
 
 
@@ -138,6 +139,27 @@ def test_the_address_of_postgres_says_who_comes_and_asks_for_its_certificate() -
     )
     external = of_kind(render(EXTERNAL), "ConfigMap")[f"{RELEASE}-candles"]["data"]["DATABASE_URL"]
     assert external == "postgresql://tickplane_candles@postgres.example.com:5432/tickplane"
+
+
+@pytest.mark.parametrize(
+    ("size", "limit_gb"),
+    [("200Gi", 214.748), ("5Gi", 5.369), ("1.5Ti", 1_649.267), ("40G", 40), ("2T", 2_000), ("5000000000", 5)],
+)
+def test_the_api_knows_how_large_the_charts_own_postgres_may_become(size: str, limit_gb: float) -> None:
+    objects = render(PRODUCTION, {"global": {"postgres": {"storage": {"size": size}}}})
+    assert str(of_kind(objects, "Cluster")[f"{RELEASE}-postgres"]["spec"]["storage"]["size"]) == size
+    assert float(api_settings(objects)[SIZE_LIMIT]) == limit_gb
+
+
+def test_how_large_another_postgres_may_become_its_owner_says() -> None:
+    assert SIZE_LIMIT not in api_settings(render(EXTERNAL))
+    for files in (EXTERNAL, PRODUCTION):
+        assert api_settings(render(files, {"api": {"settings": {SIZE_LIMIT: 80}}}))[SIZE_LIMIT] == "80"
+
+
+def api_settings(objects: list[Object]) -> dict[str, str]:
+    found: dict[str, str] = of_kind(objects, "ConfigMap")[f"{RELEASE}-api"]["data"]
+    return found
 
 
 def test_backups_by_value() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ from services.contracts.events import Trade
 from services.contracts.topics import Group
 from tests.conftest import StartService
 from tests.crash import verdict
+from tests.crash.dying import run_dying
 from tests.support.log import publish
 from tests.support.parts import Parts
 from tests.support.polling import eventually
@@ -25,6 +25,8 @@ CONSUMERS = ("recorder", "candles", "indicators")
 TRADES = 200_000
 KILLS = 20
 SMALL_BATCHES: dict[str, Any] = {"TICKPLANE_BATCH_RECORDS_MAX": 2_000, "TICKPLANE_RETENTION_DAYS": 0}
+MANY_BATCHES: dict[str, Any] = {"TICKPLANE_BATCH_RECORDS_MAX": 60}
+"""Of so many it dies in some, however fast it is."""
 CATCH_UP_S = 90.0
 
 
@@ -56,21 +58,14 @@ async def test_sigkill_twenty_times_each_under_load(
 
 
 async def _run_dying(
-    service: StartService, name: str, variant: str, flow: "asyncio.Task[None]", caught_up: float
+    consumer: Service, variant: str, flow: "asyncio.Task[None]", database_url: str, bootstrap_servers: str
 ) -> int:
-    """Run a consumer of ``tests.crash.controls``, started again each time it dies. Returns how often it died."""
-    consumer = await service(name, start=False, **_static(name))
-    consumer.module = ("tests.crash.controls", name, variant)
-    deaths, deadline = 0, None
+    """Run a dying consumer until it has caught up, and then what is left with one that lives. How often it died."""
+    deaths = await run_dying(consumer, variant, flow, lambda: verdict.caught_up(database_url, bootstrap_servers))
+    consumer.module = ("tests.crash.controls", consumer.name, "none")
     await consumer.start()
-    while deadline is None or time.monotonic() < deadline:
-        if not consumer.running:
-            deaths += 1
-            await consumer.start()
-        if flow.done() and deadline is None:
-            deadline = time.monotonic() + caught_up
-        await asyncio.sleep(0.02)
-    await consumer.kill()
+    await _caught_up(database_url, bootstrap_servers)
+    await consumer.terminate()
     return deaths
 
 
@@ -80,12 +75,8 @@ async def test_a_death_between_any_two_steps_changes_nothing(
 ) -> None:
     trades = generate(30_000, seed=2)
     flow = asyncio.create_task(publish(bootstrap_servers, trades, over_s=12))
-    assert await _run_dying(service, name, "whole", flow, 3) >= 3
-    last = await service(name, start=False, **_static(name))
-    last.module = ("tests.crash.controls", name, "none")
-    await last.start()
-    await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers), CATCH_UP_S, interval_s=0.5)
-    await last.terminate()
+    consumer = await service(name, start=False, **_static(name))
+    assert await _run_dying(consumer, "whole", flow, database_url, bootstrap_servers) >= 3
     if name == "indicators":
         found = await verdict.indicator_differences(bootstrap_servers, trades)
     else:
@@ -97,14 +88,10 @@ async def test_a_death_between_any_two_steps_changes_nothing(
 async def test_control_a_position_outside_the_transaction_loses_trades(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
-    trades = generate(30_000, seed=3)
+    trades = generate(6_000, seed=3)
     flow = asyncio.create_task(publish(bootstrap_servers, trades, over_s=12))
-    assert await _run_dying(service, "candles", "position-outside", flow, 3) >= 1
-    last = await service("candles", start=False, **_static("candles"))
-    last.module = ("tests.crash.controls", "candles", "none")
-    await last.start()
-    await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers), CATCH_UP_S, interval_s=0.5)
-    await last.terminate()
+    consumer = await service("candles", start=False, **_static("candles") | MANY_BATCHES)
+    assert await _run_dying(consumer, "position-outside", flow, database_url, bootstrap_servers) >= 1
     assert await verdict.candle_differences(database_url, trades) != []
 
 
@@ -114,12 +101,8 @@ async def test_control_publishing_after_the_commit_leaves_changes_unpublished(
     # Long silences, so that a bar whose last change was not published is not soon changed again.
     trades = generate(6_000, Mix(span_s=3_000_000), seed=4)
     flow = asyncio.create_task(publish(bootstrap_servers, trades, over_s=12))
-    assert await _run_dying(service, "candles", "publish-last", flow, 3) >= 1
-    last = await service("candles", start=False, **_static("candles"))
-    last.module = ("tests.crash.controls", "candles", "none")
-    await last.start()
-    await eventually(lambda: verdict.caught_up(database_url, bootstrap_servers), CATCH_UP_S, interval_s=0.5)
-    await last.terminate()
+    consumer = await service("candles", start=False, **_static("candles") | MANY_BATCHES)
+    assert await _run_dying(consumer, "publish-last", flow, database_url, bootstrap_servers) >= 1
     assert await verdict.candle_differences(database_url, trades) == [], "what is stored is right"
     assert await verdict.unpublished(database_url, bootstrap_servers) != []
 

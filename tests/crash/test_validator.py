@@ -13,6 +13,7 @@ from services.contracts import events
 from services.contracts.events import RawTick, ValidatedTrade
 from services.contracts.topics import Group, Topic
 from tests.conftest import StartService
+from tests.crash.dying import run_dying
 from tests.support.database import fetch
 from tests.support.log import producer, records
 from tests.support.polling import eventually
@@ -101,18 +102,8 @@ async def _run_dying(service: StartService, variant: str, database_url: str, boo
     """Run a validator of ``tests.crash.controls`` until it has read all, started again each time it dies. Returns how
     often it died."""
     validator = await service("validator", start=False, **STATIC)
-    validator.module = ("tests.crash.controls", "validator", variant)
-    deaths = 0
     flow = asyncio.create_task(_publish(bootstrap_servers, TICKS, OVER_S))
-    await validator.start()
-    while not flow.done() or not await _caught_up(database_url, TICKS):
-        if not validator.running:
-            deaths += 1
-            await validator.start()
-        await asyncio.sleep(0.05)
-    await flow
-    await validator.kill()
-    return deaths
+    return await run_dying(validator, variant, flow, lambda: _caught_up(database_url, TICKS))
 
 
 async def test_a_death_between_any_two_steps_leaves_each_tick_answered_once(

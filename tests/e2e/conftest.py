@@ -84,7 +84,15 @@ async def market(host: str) -> AsyncIterator[Market]:
 
 
 @pytest.fixture(scope="session")
-async def release(request: pytest.FixtureRequest, image: str, host: str, node_parts: Parts) -> AsyncIterator[Release]:
+def more_values() -> Values:
+    """Over those that every release here has."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+async def release(
+    request: pytest.FixtureRequest, image: str, host: str, node_parts: Parts, more_values: Values
+) -> AsyncIterator[Release]:
     """The chart, installed and ready, where Pod Security lets in nothing that is not restricted."""
     cluster = Cluster(f"tickplane-e2e-{secrets.token_hex(3)}")
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -94,7 +102,7 @@ async def release(request: pytest.FixtureRequest, image: str, host: str, node_pa
     try:
         passwords = {name: secrets.token_urlsafe(12) for name in SERVICES} | {"migrate": _password(node_parts)}
         await cluster.apply(*(_secret(name, password) for name, password in passwords.items()))
-        values = _values(image, host, node_parts)
+        values = merged(_values(image, host, node_parts), more_values)
         await cluster.install(values)
         yield Release(cluster, node_parts, values)
     finally:
@@ -133,6 +141,12 @@ async def rest(release: Release) -> AsyncIterator[httpx.AsyncClient]:
     limits = httpx.Limits(max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=f"http://{await release.cluster.address('api')}", limits=limits) as client:
         yield client
+
+
+def merged(values: Values, more: Values) -> Values:
+    """As Helm merges them."""
+    both = {key: merged(values[key], more[key]) for key in values.keys() & more.keys() if isinstance(more[key], dict)}
+    return values | more | both
 
 
 def _password(parts: Parts) -> str:

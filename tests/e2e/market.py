@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import TracebackType
 from typing import Self
@@ -22,9 +22,12 @@ TICK_S = 0.05
 class Market:
     """Trades of ``trading``, one product after the other, at a steady pace."""
 
-    def __init__(self, host: str) -> None:
-        self.exchange = FakeExchange(VENUE, PRODUCTS, host=host)
-        self.trading = list(PRODUCTS)
+    def __init__(
+        self, host: str, venue: str = VENUE, products: Sequence[str] = PRODUCTS, trades_per_s: int = TRADES_PER_S
+    ) -> None:
+        self.exchange = FakeExchange(venue, products, host=host)
+        self.trading = list(products)
+        self._trades_per_s = trades_per_s
         self._made = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -61,7 +64,7 @@ class Market:
     async def _trade(self) -> None:
         began = time.monotonic()
         while True:
-            due = int((time.monotonic() - began) * TRADES_PER_S)
+            due = int((time.monotonic() - began) * self._trades_per_s)
             for index in range(self._made, due):
                 product = self.trading[index % len(self.trading)]
                 self.exchange.emit(

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 import redis.asyncio as redis
+from aiokafka.admin import AIOKafkaAdminClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -377,6 +378,65 @@ async def test_kafka_away_is_said_and_hurts_no_reader(start_api: StartApi, fille
     assert len(await api.json("/candles/BTC-USD/1m")) == 10
 
 
+async def test_the_probe_measures_what_the_stores_and_the_log_say(
+    start_api: StartApi, database: asyncpg.Connection, bootstrap_servers: str
+) -> None:
+    limited, unlimited = await start_api(TICKPLANE_POSTGRES_SIZE_LIMIT_GB=1.5), await start_api()
+    size = await database.fetchval("SELECT pg_database_size(current_database())")
+    connections_max = await database.fetchval("SELECT current_setting('max_connections')::int")
+    metrics = await limited.service.metrics()
+    assert metrics.by("probe_up", "dependency") == {"postgres": 1, "redis": 1, "kafka": 1}
+    assert all(0 < took_s < 5 for took_s in metrics.by("probe_duration_seconds", "dependency").values())
+    assert metrics.total("postgres_database_size_bytes") == pytest.approx(size, rel=0.1)
+    assert metrics.total("postgres_database_size_limit_bytes") == 1.5e9
+    assert 3 <= metrics.total("postgres_connections") < metrics.total("postgres_connections_max") == connections_max
+    assert 0 < metrics.total("redis_memory_used_bytes") < metrics.total("redis_memory_max_bytes") == 256 << 20
+    assert metrics.by("kafka_topic_healthy", "topic") == dict.fromkeys(Topic, 1)
+    assert "postgres_database_size_limit_bytes" not in (await unlimited.service.metrics()).names()
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    await admin.start()
+    await admin.delete_topics([Topic.BOOK])
+    await admin.close()
+
+    async def seen() -> bool:
+        healthy = (await limited.service.metrics()).by("kafka_topic_healthy", "topic")
+        assert healthy == dict.fromkeys(Topic, 1) | {Topic.BOOK: 0}
+        return True
+
+    await eventually(seen)
+
+
+PROBED = {
+    "postgres": {"postgres_database_size_bytes", "postgres_connections", "postgres_connections_max"},
+    "redis": {"redis_memory_used_bytes", "redis_memory_max_bytes"},
+    "kafka": {"kafka_topic_healthy"},
+}
+
+
+async def test_the_probe_says_nothing_of_what_is_away(start_api: StartApi, parts: Parts) -> None:
+    api = await start_api()
+    everything = set[str]().union(*PROBED.values())
+
+    def says(up: dict[str, float]) -> Callable[[], Awaitable[bool]]:
+        async def check() -> bool:
+            metrics = await api.service.metrics()
+            assert metrics.by("probe_up", "dependency") == up
+            away = set[str]().union(*(PROBED[dependency] for dependency in up if not up[dependency]))
+            assert metrics.names() & everything == everything - away
+            return True
+
+        return check
+
+    up = dict.fromkeys(PROBED, 1.0)
+    await eventually(says(up))
+    for dependency, part in {"postgres": parts.postgres, "redis": parts.valkey, "kafka": parts.kafka}.items():
+        await part.stop()
+        await eventually(says(up | {dependency: 0}))
+        await part.start()
+        await eventually(says(up), timeout_s=60)
+
+
 async def test_sigterm_lets_a_request_end_and_exits_0(api: Api) -> None:
     requests = [asyncio.create_task(api.get("/candles/BTC-USD/1m")) for _ in range(20)]
     await asyncio.gather(*requests)
@@ -396,7 +456,7 @@ async def test_no_parameter_of_any_path_breaks_it(api: Api) -> None:
     operations = (await api.json("/openapi.json"))["paths"].items()
     client = httpx.Client(base_url=str(api.client.base_url))
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=400, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def fuzz(data: st.DataObject) -> None:
         path, methods = data.draw(st.sampled_from(sorted(operations)))

@@ -90,6 +90,7 @@ STATEMENTS: dict[str, set[str]] = {
         "api_gaps",
         "api_newest_trades",
         "api_positions",
+        "api_probe",
         "api_products",
         "api_trades",
     },
@@ -117,7 +118,7 @@ STATEMENTS: dict[str, set[str]] = {
     "matching": {
         *("position_take", "position_advance", "position_show", "position_reset"),
         "lab_balances_store",
-        "lab_executions_newest",
+        "lab_executions_after",
         "lab_fills",
         "lab_forget",
         "lab_is_ahead",
@@ -196,6 +197,9 @@ async def test_the_services_do_all_their_work_as_their_own_roles(
     assert await verdict.differences(roles_url, bootstrap_servers, trades, indicators=False) == []
     assert await fetch(roles_url, "SELECT FROM gaps") != []
     assert (await consumers[0].metrics()).total("primary_key_repeats_total") > 0
+    probed = await api.metrics()
+    assert probed.total("postgres_database_size_bytes") > 0
+    assert probed.total("postgres_connections") > len(consumers), "those of other roles too"
     assert not [line for consumer in consumers for line in consumer.log.read_text().splitlines() if "denied" in line]
 
 

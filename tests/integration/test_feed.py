@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -267,6 +268,40 @@ async def test_a_history_that_is_away_leaves_the_gap_open_and_is_asked_again(
         await eventually(reason)
         exchange.history_refusing = None
         await eventually(_has(bootstrap_servers, BTC, first, last))
+
+
+async def test_what_is_published_is_counted_and_what_is_missing_shows_from_the_start_on(
+    service: StartService, bootstrap_servers: str
+) -> None:
+    async with FakeExchange("coinbase-exchange", [BTC, ETH]) as exchange:
+        exchange.history_refusing = 500
+        feed = await _feed(service, exchange, "coinbase-exchange", BTC, ETH)
+        await exchange.subscribed(BTC)
+        first = exchange.emit(BTC, 100).number
+        await eventually(_has(bootstrap_servers, BTC, first, _burst(exchange, BTC, 3)))
+        exchange.inject(Drop(3))
+        last = _burst(exchange, BTC, 9)
+        await eventually(_has(bootstrap_servers, BTC, last, last))
+
+        async def figures() -> tuple[dict[str, float], dict[str, float]]:
+            metrics = await feed.metrics()
+            return metrics.by("feed_trades_total", "product_id"), metrics.by("feed_gaps_open", "product_id")
+
+        async def counted() -> bool:
+            assert await figures() == ({BTC: len(await _trades(bootstrap_servers)), ETH: 0}, {BTC: 1, ETH: 0})
+            return True
+
+        await eventually(counted)
+        assert await feed.terminate() == 0
+    await feed.start()
+
+    async def resumed() -> bool:
+        with suppress(httpx.ConnectError):
+            assert await figures() == ({BTC: 0, ETH: 0}, {BTC: 1, ETH: 0})
+            return True
+        return False
+
+    await eventually(resumed)
 
 
 async def test_a_bad_trade_is_dead_lettered_and_the_rest_of_its_frame_goes_on(

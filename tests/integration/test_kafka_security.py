@@ -19,11 +19,12 @@ from services.contracts.access import ACCESS, Access
 from services.contracts.events import RawTick
 from services.contracts.topics import Group, Topic
 from services.local.ports import LOOPBACK
+from services.runtime.certificates import expiry_time_s
 from services.runtime.clock import SystemClock
 from tests.conftest import StartService
 from tests.support.database import fetch
 from tests.support.polling import eventually
-from tests.support.secure import OTHER_CA, SecureKafka
+from tests.support.secure import CA, OTHER_CA, SecureKafka
 from tests.support.services import Service
 
 pytestmark = pytest.mark.parts
@@ -129,6 +130,9 @@ async def test_every_service_works_with_exactly_its_permissions(
         return bool(status.get("lag")) and all(row["lag"] is not None for row in status["lag"])
 
     await eventually(lag_is_known)
+    metrics = await api.metrics()
+    assert metrics.by("kafka_topic_healthy", "topic") == dict.fromkeys(Topic, 1)
+    assert metrics.by("tls_certificate_expiry_time_seconds", "certificate") == {"kafka_ca_file": expiry_time_s(CA)}
     for group in Group:
         await eventually(_committed(migrated, group))
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 from websockets.asyncio.client import connect
 
+from services.local import prometheus
 from services.local.ports import LOOPBACK
 from services.local.quoting import LEVELS
 from services.replay.exchange import FakeExchange
@@ -45,10 +46,11 @@ async def run(folder: Path) -> AsyncIterator[Run]:
 
 async def test_a_candle_by_rest_and_a_clean_end_and_the_same_data_again(run: Run) -> None:
     endpoints = await run.up()
-    assert set(endpoints) == {"edge", "kafka", "database_url", "redis_url", "grpc", "metrics", "pids"}
+    watchers = {"prometheus"} if prometheus.installed() else set()
+    assert set(endpoints) == {"edge", "kafka", "database_url", "redis_url", "grpc", "metrics", "pids"} | watchers
     services = {"recorder", "candles", "indicators", "validator", "api", "gateway", "orders", "matching", "feed-demo"}
     assert set(endpoints["metrics"]) == services
-    assert set(endpoints["pids"]) == {*endpoints["metrics"], "kafka", "postgres", "valkey", "caddy"}
+    assert set(endpoints["pids"]) == {*endpoints["metrics"], "kafka", "postgres", "valkey", "caddy"} | watchers
     first = (await eventually(run.candles, UP_TIMEOUT_S))[-1]
     keys = run.keys()
     assert set(keys) == {"alice", "bob", "maker", "taker", "admin"}
@@ -73,6 +75,21 @@ async def deposited(run: Run, account: str) -> dict[str, str]:
     amounts = {transfer["id"]: transfer["amount"] for transfer in found}
     assert len(amounts) == len(found), found
     return amounts
+
+
+@pytest.mark.skipif(not prometheus.installed(), reason=prometheus.HOW_TO_GET_IT)
+async def test_prometheus_scrapes_every_process_and_evaluates_every_rule(run: Run) -> None:
+    endpoints = await run.up()
+    async with httpx.AsyncClient(base_url=endpoints["prometheus"]) as client:
+
+        async def watched() -> bool:
+            targets = (await client.get("/api/v1/targets")).json()["data"]["activeTargets"]
+            assert {target["health"] for target in targets} == {"up"}
+            assert len(targets) == len(endpoints["metrics"])
+            groups = (await client.get("/api/v1/rules")).json()["data"]["groups"]
+            return {rule["health"] for group in groups for rule in group["rules"]} == {"ok"}
+
+        await eventually(watched, UP_TIMEOUT_S)
 
 
 async def test_keys_are_for_their_owner_alone_and_in_no_log(run: Run) -> None:

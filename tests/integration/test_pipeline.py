@@ -246,6 +246,27 @@ async def test_out_of_order_and_late_trades_are_exact(
     await eventually(all_counted)
 
 
+async def test_the_builder_says_how_new_and_how_complete_its_bars_are(
+    service: StartService, database_url: str, bootstrap_servers: str
+) -> None:
+    trades = [trade(number, age_s=(4 - number) * 100) for number in (1, 2, 3, 4)]
+    candles = await service("candles")
+    await publish(bootstrap_servers, trades)
+    await eventually(_count(database_url, "candles WHERE resolution = '1m' AND closed", 3))
+
+    async def says(newest_s: float, closed: dict[str, float]) -> bool:
+        metrics = await candles.metrics()
+        assert metrics.total("candles_newest_trade_time_seconds") == pytest.approx(newest_s, abs=0.01)
+        assert metrics.by("candles_closed_total", "complete") == closed
+        return True
+
+    await eventually(lambda: says(trades[-1].time / 1e9, {"true": 2, "false": 1}))
+    await candles.terminate()
+    await candles.start()
+    await candles.wait_ready()
+    await eventually(lambda: says(trades[-1].time / 1e9, {"true": 0, "false": 0}))
+
+
 async def test_an_idle_bar_closes_by_the_clock(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:

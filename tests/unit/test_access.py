@@ -33,7 +33,7 @@ def test_the_engines_read_what_the_table_says() -> None:
 
 def test_gateway_and_api_read_what_the_table_says() -> None:
     assert ACCESS["gateway"].reads == set(FANNED_OUT)
-    assert ACCESS["api"].describes == set(LAG_TOPICS)
+    assert ACCESS["api"].describes == set(Topic) >= set(LAG_TOPICS)
     assert not ACCESS["api"].reads
 
 
@@ -52,10 +52,7 @@ def test_each_role_can_be_given_a_password() -> None:
 
 
 def test_acls_are_the_least_there_can_be() -> None:
-    assert ACCESS["api"].acls() == [
-        Acl("topic", topic, frozenset({"Describe"}))
-        for topic in ("candles", "feed_state", "market_trades", "orders", "raw_ticks")
-    ]
+    assert ACCESS["api"].acls() == [Acl("topic", topic, frozenset({"Describe"})) for topic in sorted(Topic)]
     assert ACCESS["candles"].acls() == [
         Acl("topic", "candles", frozenset({"Describe", "Write"})),
         Acl("topic", "feed_state", frozenset({"Describe", "Read"})),

@@ -203,7 +203,7 @@ def records(chance: random.Random, length: int) -> list[BookUpdate]:
     return log
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.randoms(use_true_random=False), st.integers(1, 60))
 def test_a_gateway_that_began_later_says_the_same(chance: random.Random, start: int) -> None:
     log = records(chance, 80)
@@ -301,7 +301,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(ACTIONS)
 def test_nobody_has_a_hole_however_slowly_they_read_and_whatever_the_topic_lacks(
     actions: list[tuple[str, int]],

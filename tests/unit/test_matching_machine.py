@@ -225,7 +225,6 @@ def test_any_sequence_of_commands_gives_the_events_the_depth_and_the_money_of_th
         settings=settings(
             max_examples=SEQUENCES,
             stateful_step_count=STEPS,
-            deadline=None,
             phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),
             suppress_health_check=list(HealthCheck),
         ),

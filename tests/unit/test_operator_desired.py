@@ -78,6 +78,14 @@ def test_a_product_that_another_feed_has_is_left_out() -> None:
     assert {item["kind"] for item in nothing} == {"ServiceAccount", "NetworkPolicy", "PodMonitor"}
 
 
+def test_every_feed_is_scraped_as_the_job_feed() -> None:
+    objects = desired(feed({}), OperatorSettings())
+    (monitor,), (deployment,) = _of("PodMonitor", objects), _of("Deployment", objects)
+    pod_labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert pod_labels[monitor["spec"]["jobLabel"]] == "feed"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod_labels.items()
+
+
 def test_without_the_api_of_pod_monitors_there_is_none() -> None:
     assert not _of("PodMonitor", desired(feed({}), OperatorSettings(), monitored=False))
 

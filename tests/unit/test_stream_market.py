@@ -201,7 +201,7 @@ def fold(made: Market, log: list[Record], start: int) -> dict[str, list[tuple[in
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(LOG, st.integers(0, WINDOW), st.integers(1, 40))
 def test_a_gateway_that_began_later_says_the_same(log: list[Record], window: int, start: int) -> None:
     everything = fold(market(window), log, 0)

@@ -152,7 +152,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(ACTIONS)
 def test_each_update_once_and_in_order_whatever_happens_between(actions: list[tuple[str, int]]) -> None:
     world = World()

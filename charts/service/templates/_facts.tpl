@@ -159,7 +159,15 @@ gateway:
 api:
   acls:
   - type: topic
+    name: book
+    operations:
+    - Describe
+  - type: topic
     name: candles
+    operations:
+    - Describe
+  - type: topic
+    name: executions
     operations:
     - Describe
   - type: topic
@@ -167,7 +175,15 @@ api:
     operations:
     - Describe
   - type: topic
+    name: indicators
+    operations:
+    - Describe
+  - type: topic
     name: market_trades
+    operations:
+    - Describe
+  - type: topic
+    name: market_trades.dlq
     operations:
     - Describe
   - type: topic
@@ -175,7 +191,23 @@ api:
     operations:
     - Describe
   - type: topic
+    name: orders.dlq
+    operations:
+    - Describe
+  - type: topic
+    name: raw_frames
+    operations:
+    - Describe
+  - type: topic
     name: raw_ticks
+    operations:
+    - Describe
+  - type: topic
+    name: raw_ticks.dlq
+    operations:
+    - Describe
+  - type: topic
+    name: validated_trades
     operations:
     - Describe
   stores:

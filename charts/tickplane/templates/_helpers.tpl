@@ -37,3 +37,13 @@ stringData:
 {{- define "tickplane.keep" -}}
 helm.sh/resource-policy: keep
 {{- end }}
+
+{{/* A duration of Prometheus (`1h30m`) times a number, in seconds: (dict "duration" "1h30m" "scale" 0.1) is 540s. */}}
+{{- define "tickplane.scaledDuration" -}}
+{{- $units := dict "s" 1 "m" 60 "h" 3600 "d" 86400 -}}
+{{- $seconds := 0.0 -}}
+{{- range regexFindAll "[0-9]+[smhd]" .duration -1 -}}
+{{- $seconds = addf $seconds (mulf (regexFind "[0-9]+" .) (index $units (regexFind "[smhd]" .))) -}}
+{{- end -}}
+{{ mulf $seconds .scale | printf "%.0fs" }}
+{{- end }}
