@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.adapters.kafka import AWAY, Producer
 from services.contracts.errors import InfraError
@@ -30,9 +30,15 @@ class _Sent:
     key: bytes
     value: bytes
     received_ns: int
-    headers: RecordHeaders | None
-    span: "Span | None"
     ack: "asyncio.Future[Any]"
+    trace: "_Trace | None" = None
+
+
+class _Trace(NamedTuple):
+    """Of a trade that is one of the sample: from its frame's arrival to its acknowledgement."""
+
+    span: "Span"
+    headers: RecordHeaders
 
 
 class Publisher:
@@ -60,11 +66,8 @@ class Publisher:
     async def publish(self, topic: str, key: bytes, value: bytes, received_ns: int = 0) -> None:
         """Hand a record over; waits while too many are not acknowledged. ``received_ns`` 0: no latency to count."""
         await self._room.wait()
-        span, headers = None, None
-        if self._tracing is not None and topic == Topic.MARKET_TRADES and self._tracing.samples():
-            # Of this trade: from its frame's arrival to its acknowledgement.
-            span = self._tracing.send(topic, key.decode(), began_ns=received_ns)
-            headers = self._tracing.record_headers(span)
+        trace = None if self._tracing is None else self._begin_trace(self._tracing, topic, key, received_ns)
+        headers = None if trace is None else trace.headers
         async with self._sending:
             while True:
                 try:
@@ -72,11 +75,17 @@ class Publisher:
                     break
                 except InfraError:
                     await self._begin_again()
-            self._in_flight.append(_Sent(topic, key, value, received_ns, headers, span, ack))
+            self._in_flight.append(_Sent(topic, key, value, received_ns, ack, trace))
         self._published += 1
         self._arrived.set()
         if len(self._in_flight) >= self._in_flight_max:
             self._room.clear()
+
+    def _begin_trace(self, tracing: "Tracing", topic: str, key: bytes, received_ns: int) -> _Trace | None:
+        if topic != Topic.MARKET_TRADES or not tracing.samples():
+            return None
+        span = tracing.send(topic, key.decode(), began_ns=received_ns)
+        return _Trace(span, tracing.record_headers(span))
 
     async def settled(self) -> None:
         """Wait until everything published so far is acknowledged."""
@@ -129,8 +138,8 @@ class Publisher:
                 trades[sent.key] += 1
             if sent.received_ns:
                 self._latency.observe((now_ns - sent.received_ns) / NS_PER_S)
-            if sent.span is not None:
-                sent.span.end()
+            if sent.trace is not None:
+                sent.trace.span.end()
         self._producer.report(None, None if woken is None else time.perf_counter() - woken)
         for topic, count in counts.items():
             self._producer.published(self._exchange, topic, count)
@@ -155,7 +164,8 @@ class Publisher:
             await self._producer.start()
             try:
                 for sent in self._in_flight:
-                    sent.ack = await self._producer.send(sent.topic, sent.key, sent.value, headers=sent.headers)
+                    headers = None if sent.trace is None else sent.trace.headers
+                    sent.ack = await self._producer.send(sent.topic, sent.key, sent.value, headers=headers)
                 return
             except InfraError:
                 await asyncio.sleep(backoff.next_s())
