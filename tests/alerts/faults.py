@@ -281,8 +281,8 @@ async def operator_without_rights(world: World) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        kept = {"name": name, "labels": binding["metadata"].get("labels", {})}
-        await world.cluster.apply({**binding, "metadata": kept | {"annotations": binding["metadata"]["annotations"]}})
+        kept = {key: binding["metadata"].get(key, {}) for key in ("name", "labels", "annotations")}
+        await world.cluster.apply({**binding, "metadata": kept})
 
 
 WAVES: tuple[tuple[Fault, ...], ...] = (
