@@ -18,7 +18,7 @@ class FakeProducer:
     def __init__(self) -> None:
         self.acks: list[asyncio.Future[Any]] = []
 
-    async def send(self, _topic: str, _key: bytes, _value: bytes) -> asyncio.Future[Any]:
+    async def send(self, _topic: str, _key: bytes, _value: bytes, *, headers: object) -> asyncio.Future[Any]:
         self.acks.append(asyncio.get_running_loop().create_future())
         return self.acks[-1]
 
