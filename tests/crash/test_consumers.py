@@ -135,6 +135,8 @@ async def _change_one(
     name = chance.choice(CONSUMERS)
     if len(replicas[name]) > 3 or (len(replicas[name]) > 2 and chance.random() < 0.5):
         leaving = replicas[name].pop(chance.randrange(len(replicas[name])))
+        # Before it is there, a signal ends it as the system has it.
+        await leaving.wait_ready()
         codes.append(await leaving.terminate())
     else:
         replicas[name].append(await service(name, **SMALL_BATCHES))
