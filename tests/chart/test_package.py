@@ -56,19 +56,23 @@ def rendered(package: Path, *options: str) -> list[Any]:
 
 def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) -> None:
     monitoring = checkout / "monitoring"
-    for folder in ("rules", "dashboards", "tests", "runbooks", "alertmanager"):
+    for folder in ("rules", "dashboards", "tests", "runbooks", "alertmanager", "boards"):
         (monitoring / folder).mkdir()
     (monitoring / "rules/feeds.yaml").write_text(RULES)
     (monitoring / "dashboards/feeds.json").write_text(DASHBOARD)
     (monitoring / "tests/feeds.yaml").write_text("not for the package")
     (monitoring / "runbooks/FeedDown.md").write_text("not for the package")
-    (monitoring / "alertmanager/alertmanager.yaml").write_text("not for the package")
+    (monitoring / "alertmanager/tickplane.tmpl").write_text("not for the package")
+    (monitoring / "boards/feeds.py").write_text("not for the package")
+    (monitoring / "generate.py").write_text("not for the package")
     (monitoring / "README.md").write_text("not for the package")
     package = packaged(checkout)
     with tarfile.open(package) as archive:
-        names = archive.getnames()
-    folder = "tickplane/files/monitoring/"
-    inside = {name.removeprefix(folder) for name in names if name.startswith(folder)}
+        inside = {
+            name.removeprefix("tickplane/files/monitoring/")
+            for name in archive.getnames()
+            if "files/monitoring/" in name
+        }
     assert inside == {"rules/feeds.yaml", "dashboards/feeds.json"}
     objects = rendered(package)
     rule = of_kind(objects, "PrometheusRule")[f"{RELEASE}-feeds"]

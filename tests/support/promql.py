@@ -12,7 +12,7 @@ _WINDOW = re.compile(r"\[[^\[\]]*\]")
 _LABELS = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^()]*\)")
 _NAME = re.compile(r"(?<![\w:.$])[a-zA-Z_:][\w:]*(?!\s*\()(?![\w:])")
 _KEYWORDS = frozenset(
-    {"and", "or", "unless", "bool", "offset", "group_left", "group_right", "by", "without", "inf", "nan", "atan2"}
+    {"and", "or", "unless", "bool", "offset", "group_left", "group_right", "by", "without", "inf", "nan"}
 )
 _SERIES_OF_A_HISTOGRAM = ("_bucket", "_sum", "_count")
 _HISTOGRAMS = frozenset(metric.value.name for metric in Metric if metric.value.kind == "histogram")

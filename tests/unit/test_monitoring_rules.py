@@ -1,7 +1,9 @@
 """The rules: promtool's own checks and tests where there is a promtool, and what can be told without one."""
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +219,26 @@ def alert_table() -> str:
         says.setdefault(alert.name, re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", alert.annotations["summary"]))
     rows = [f"| [{name}](runbooks/{name}.md) | {', '.join(severities[name])} | {said} |" for name, said in says.items()]
     return "\n".join(["| Alert | Severity | Says |", "|---|---|---|", *rows, ""])
+
+
+# ---- with the boards
+
+
+def test_every_metric_is_in_a_rule_or_on_a_board_or_for_looking_closer() -> None:
+    asked = {name for rule in rules() for name in metric_names(rule.expression)}
+    asked |= {name for expression in panels() for name in metric_names(expression)}
+    used = {base_name(name) for name in asked}
+    assert {name for name, spec in SPECS.items() if not spec.debug} - used == set()
+
+
+def panels() -> Iterator[str]:
+    """Every query of every panel."""
+    for path in sorted((MONITORING / "dashboards").glob("*.json")):
+        yield from queries(json.loads(path.read_text())["panels"])
+
+
+def queries(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        yield from (value for name, value in part.items() if name == "expr" and isinstance(value, str))
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from queries(each)
