@@ -100,6 +100,23 @@ def test_what_alerts_wait_for_is_scaled_by_a_value(checkout: Path) -> None:
     assert waits(of_kind(objects, "PrometheusRule")[f"{RELEASE}-feeds"]["spec"]) == ["12s", "540s", "3s"]
 
 
+def test_the_dashboards_arrive_as_they_are(checkout: Path) -> None:
+    """Their legends are written as Helm's own templates are."""
+    dashboards = {path.name: path.read_text() for path in (ROOT / "monitoring/dashboards").glob("*.json")}
+    (checkout / "monitoring/dashboards").mkdir()
+    for name, text in dashboards.items():
+        (checkout / "monitoring/dashboards" / name).write_text(text)
+    found = of_kind(rendered(packaged(checkout)), "ConfigMap")
+    arrived = {
+        file: text
+        for name, each in found.items()
+        if name.startswith(f"{RELEASE}-dashboard-")
+        for file, text in each["data"].items()
+    }
+    assert "{{exchange}}" in dashboards["feeds.json"]
+    assert {name: text.rstrip("\n") for name, text in dashboards.items()} == arrived
+
+
 def test_the_package_has_every_service_though_monitoring_is_empty(checkout: Path) -> None:
     objects = rendered(packaged(checkout))
     assert of_kind(objects, "PrometheusRule") == {}
