@@ -97,9 +97,8 @@ class Streams:
 
     def _answer_traced(self, answer: ValidatedTrade, raw: RawMarketTick, now_ns: int, tracing: "Tracing") -> None:
         span = tracing.serve_call(PROCESS_STREAM.removeprefix("/"), raw.traceparent)
-        self._answer(answer, _tick(raw), now_ns, span)
-        if span is not None:
-            span.end()
+        with tracing.ending([] if span is None else [span]):
+            self._answer(answer, _tick(raw), now_ns, span)
 
     def _fill(
         self,

@@ -126,6 +126,18 @@ def test_a_traced_tick_goes_on_in_its_trace_to_the_topic() -> None:
     assert len(published.trades) == 3
 
 
+def test_a_traced_tick_that_cannot_be_answered_is_a_span_that_says_so() -> None:
+    exporter = InMemorySpanExporter()
+    tracing = Tracing("validator", 1, exporter)
+    mine = Streams(None, None, FakeClock(NOW_NS), 1_000, tracing)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        one(mine, tick(traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").SerializeToString())
+    tracing.flush()
+    (span,) = exporter.get_finished_spans()
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "AttributeError"
+
+
 def test_a_repeat_is_not_above_the_highest_of_its_source() -> None:
     repeats = Repeats()
     assert repeats.is_new((0, "a"), 5)
