@@ -249,7 +249,9 @@ async def test_out_of_order_and_late_trades_are_exact(
 async def test_the_builder_says_how_new_and_how_complete_its_bars_are(
     service: StartService, database_url: str, bootstrap_servers: str
 ) -> None:
-    trades = [trade(number, age_s=(4 - number) * 100) for number in (1, 2, 3, 4)]
+    # The last bar is still open: its trade is of this moment, not of when the tests began.
+    since_began_s = (SystemClock().now_ns() - NOW) / NS_PER_S
+    trades = [trade(number, age_s=(4 - number) * 100 - since_began_s) for number in (1, 2, 3, 4)]
     candles = await service("candles")
     await publish(bootstrap_servers, trades)
     await eventually(_count(database_url, "candles WHERE resolution = '1m' AND closed", 3))

@@ -8,6 +8,8 @@ from typing import Any, overload
 
 import httpx
 
+TIMEOUT_S = 60.0
+"""Long: it says that something hangs, not that a machine is busy."""
 NOT_YET: tuple[type[Exception], ...] = (AssertionError, OSError, httpx.TransportError)
 """What a check may raise while the other side is not there yet."""
 
@@ -18,7 +20,7 @@ async def eventually[T](
 ) -> T: ...
 @overload
 async def eventually[T](check: Callable[[], T], timeout_s: float = ..., interval_s: float = ...) -> T: ...
-async def eventually(check: Callable[[], Any], timeout_s: float = 30, interval_s: float = 0.05) -> Any:
+async def eventually(check: Callable[[], Any], timeout_s: float = TIMEOUT_S, interval_s: float = 0.05) -> Any:
     """Call ``check`` until it returns something true, and return that. Raises AssertionError with the last answer."""
     deadline = time.monotonic() + timeout_s
     while True:

@@ -15,7 +15,7 @@ from services.runtime.settings import PREFIX
 from tests.support.polling import eventually
 
 ROOT = Path(__file__).parents[2]
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_S = 60.0
 
 
 def clean_environment() -> dict[str, str]:
