@@ -27,7 +27,7 @@ KILLS = 20
 SMALL_BATCHES: dict[str, Any] = {"TICKPLANE_BATCH_RECORDS_MAX": 2_000, "TICKPLANE_RETENTION_DAYS": 0}
 MANY_BATCHES: dict[str, Any] = {"TICKPLANE_BATCH_RECORDS_MAX": 60}
 """Of so many it dies in some, however fast it is."""
-CATCH_UP_S = 90.0
+CATCH_UP_S = 180.0
 
 
 def _static(name: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ SMALL: dict[str, Any] = {
     "TICKPLANE_BATCH_RECORDS_MAX": 1_000,
     "TICKPLANE_SNAPSHOT_COMMANDS": SNAPSHOT_COMMANDS,
 }
-CATCH_UP_S = 60.0
+CATCH_UP_S = 120.0
 
 
 async def _stored(database_url: str, at_least: int) -> None:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.parts
 TICKS = 20_000
 KILLS = 10
 OVER_S = 20.0
-CATCH_UP_S = 60.0
+CATCH_UP_S = 120.0
 STATIC: dict[str, Any] = {
     "GRPC_SERVER_ADDRESS": "localhost:0",
     "TICKPLANE_GROUP_INSTANCE_ID": "validator-0",
