@@ -71,6 +71,12 @@ async def _as_it_is(_connection: object) -> None:
     """Give a connection back without asyncpg's RESET ALL: no service changes its session, and it is a round trip."""
 
 
+async def _plan_anew(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Plan each statement for the tables as they are. A plan that is kept was made when they were as good as empty, and
+    reads the whole of one that has grown, until autovacuum has counted its rows a minute or two later."""
+    await connection.execute("SET plan_cache_mode = force_custom_plan")
+
+
 class Postgres(Resource):
     """The pool of one process. ``start`` waits until the schema is at least this version's own."""
 
@@ -95,6 +101,7 @@ class Postgres(Resource):
                         min_size=1,
                         max_size=self._settings.database_pool_max,
                         command_timeout=60,
+                        init=_plan_anew,
                         reset=_as_it_is,
                     )
                 began = time.perf_counter()
