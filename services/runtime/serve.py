@@ -69,7 +69,7 @@ async def serve(
     ops = Ops(health, settings.ops_host, settings.ops_port, status)
     everything = [ops, *(component for component in components if component is not None)]
     try:
-        async with _watch_loop(health.service), surroundings.watched(health.service, settings):
+        async with _beside(_watch_loop(health.service)), _beside(surroundings.watch(health.service, settings)):
             for component in everything:
                 if not await _unless(stopping, component.start()):
                     break
@@ -173,24 +173,25 @@ async def _unless(stopping: asyncio.Event, work: Awaitable[None]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _watch_loop(service: str) -> AsyncIterator[None]:
-    """Measure how late timers fire: a blocked loop starves heartbeats, and shows here first."""
-
-    async def watch() -> None:
-        loop = asyncio.get_running_loop()
-        worst, window_end = 0.0, loop.time() + LOOP_LAG_WINDOW_S
-        while True:
-            asked = loop.time() + 0.25
-            await asyncio.sleep(0.25)
-            worst = max(worst, loop.time() - asked)
-            if loop.time() >= window_end:
-                gauge(Metric.EVENT_LOOP_LAG).labels(service).set(worst)
-                worst, window_end = 0.0, loop.time() + LOOP_LAG_WINDOW_S
-
-    task = asyncio.create_task(watch())
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Work without an end, which ends with the block."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _watch_loop(service: str) -> None:
+    """Measure how late timers fire: a blocked loop starves heartbeats, and shows here first."""
+    loop = asyncio.get_running_loop()
+    worst, window_end = 0.0, loop.time() + LOOP_LAG_WINDOW_S
+    while True:
+        asked = loop.time() + 0.25
+        await asyncio.sleep(0.25)
+        worst = max(worst, loop.time() - asked)
+        if loop.time() >= window_end:
+            gauge(Metric.EVENT_LOOP_LAG).labels(service).set(worst)
+            worst, window_end = 0.0, loop.time() + LOOP_LAG_WINDOW_S

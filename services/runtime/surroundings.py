@@ -1,8 +1,7 @@
 """What the process is given and does not decide itself, as metrics: how much memory, and until when certificates."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from services.contracts.metrics import Metric
 from services.runtime import cgroup, logging
@@ -14,22 +13,11 @@ LOOK_INTERVAL_S = 600.0
 """Certificates are replaced in their files, and a container's limit is changed, while the process runs."""
 
 
-@contextlib.asynccontextmanager
-async def watched(service: str, settings: Settings) -> AsyncIterator[None]:
-    """Looks at once and now and then."""
-
-    async def watch() -> None:
-        while True:
-            look(service, settings)
-            await asyncio.sleep(LOOK_INTERVAL_S)
-
-    task = asyncio.create_task(watch())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+async def watch(service: str, settings: Settings) -> None:
+    """Looks at once and now and then, without an end."""
+    while True:
+        look(service, settings)
+        await asyncio.sleep(LOOK_INTERVAL_S)
 
 
 def look(

@@ -20,17 +20,17 @@ def commands(alert: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
-async def shown_by(alert: str, expected: str, variables: Mapping[str, str]) -> str | None:
-    """The first command of the diagnosis whose output has what is expected."""
+async def shown_by(alert: str, expected: str, variables: Mapping[str, str], programs: Path) -> str | None:
+    """The first command of the diagnosis whose output has what is expected. ``programs``: where ``psql`` is, last."""
     for command in commands(alert):
-        if expected in await _run(command, variables):
+        if expected in await _run(command, variables, programs):
             return command
     return None
 
 
-async def _run(command: str, variables: Mapping[str, str]) -> str:
+async def _run(command: str, variables: Mapping[str, str], programs: Path) -> str:
     tools = os.environ.get("TICKPLANE_KUBE_TOOLS", "")
-    path = os.pathsep.join(filter(None, (tools, os.environ["PATH"])))
+    path = os.pathsep.join(filter(None, (tools, os.environ["PATH"], str(programs))))
     process = await asyncio.create_subprocess_exec(
         *("bash", "-c", command),
         env={**os.environ, **variables, "PATH": path},

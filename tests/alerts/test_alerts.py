@@ -115,7 +115,7 @@ async def _shown(world: World, alert: Alert, expected: str) -> str | None:
     """Which command of the alert's runbook shows it, run with the alert's labels as variables."""
     labels = {name.upper(): value for name, value in alert.labels.items()}
     variables = {"DATABASE_URL": world.parts.postgres.url, "NAMESPACE": world.cluster.namespace} | labels
-    return await runbooks.shown_by(alert.name, expected, variables)
+    return await runbooks.shown_by(alert.name, expected, variables, world.parts.postgres.programs)
 
 
 async def _is_firing(prometheus: Prometheus, name: str) -> bool:
