@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.runtime.spans import Tracing
 
 CHECK_INTERVAL_S = 1.0
-"""How often it is looked for answers that are overdue."""
+"""How often it is looked for answers that are overdue, and whether a validator that was away is back."""
 
 
 class Sessions(Periodic):
@@ -50,3 +50,4 @@ class Sessions(Periodic):
     async def _check(self) -> None:
         for client in list(self._shared.open):
             client.check()
+        self._upstream.attempt()

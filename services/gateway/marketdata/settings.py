@@ -26,4 +26,4 @@ class MarketDataSettings(GrpcSettings, TracingSettings):
     """Failed streams in a row after which the circuit breaker opens: nobody tries the validator for a while."""
 
     validator_breaker_open_s: float = Field(1, gt=0, le=600)
-    """How long it stays open, before one socket tries for all."""
+    """How long it stays open, before one attempt is made for all."""

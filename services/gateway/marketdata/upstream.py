@@ -32,6 +32,7 @@ class Upstream(Resource):
             settings.validator_failures_max, settings.validator_breaker_open_s, health.clock.monotonic
         )
         self._channel: grpc.aio.Channel | None = None
+        self._attempt: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Returns at once: the validator is reached when the first socket needs it."""
@@ -44,6 +45,9 @@ class Upstream(Resource):
         gauge(Metric.VALIDATOR_BREAKER_STATE).set(State.CLOSED)
 
     async def stop(self) -> None:
+        if self._attempt is not None:
+            self._attempt.cancel()
+            await asyncio.wait([self._attempt])
         if self._channel is not None:
             await self._channel.close(grace=None)
 
@@ -78,6 +82,27 @@ class Upstream(Resource):
         if self._breaker.state is not before:
             logging.logger().warning("validator_breaker_opened", error=str(error))
         self._show(str(error))
+
+    def attempt(self) -> None:
+        """Call it now and then: while the breaker is not closed, and no socket comes that would try for all, an attempt
+        of our own finds out that the validator is back. Until then it is said to be away."""
+        if self._attempt is not None and not self._attempt.done():
+            return
+        if self._breaker.state is not State.CLOSED and self._breaker.lets_through():
+            self._show()
+            self._attempt = asyncio.create_task(self._attempted())
+
+    async def _attempted(self) -> None:
+        try:
+            stream = await self._connected()
+        except StreamBroken as error:
+            self.broke(error)
+            return
+        try:
+            await asyncio.sleep(SETTLED_S)
+            self._settled(stream)
+        finally:
+            stream.give_up("CANCELLED")
 
     async def _connected(self) -> Stream:
         stream = Stream(self._process())  # type: ignore[call-arg]  # the stub knows no call without an iterator
