@@ -12,7 +12,7 @@ from tests.e2e.market import Market
 __all__ = ["api_keys", "host", "image", "market", "node_parts", "release"]
 
 FOR_SCALE = 0.05
-REQUESTS_PER_MINUTE = 600
+REQUESTS_PER_MINUTE = 300
 
 
 @pytest.fixture(scope="session")

@@ -287,9 +287,21 @@ async def operator_without_rights(world: World) -> AsyncIterator[None]:
 
 WAVES: tuple[tuple[Fault, ...], ...] = (
     (
+        Fault("200,000 trades at once", backlog, {"ConsumerLagHigh": "indicator_engine"}),
+        Fault("`recorder` killed again and again", killed_again_and_again, {"ServiceCrashLooping": "137"}),
+        Fault("Redis is full", redis_is_full, {"RedisMemoryHigh": "redis_memory_max_bytes"}),
+        Fault("connections that nobody gives back", connections_taken, {"PostgresConnectionsHigh": "idle"}),
+        Fault("a topic is deleted", topic_deleted, {"KafkaTopicUnhealthy": 'topic="raw_frames"} 0.0'}),
+        Fault("the operator loses its rights", operator_without_rights, {"OperatorReconcileErrors": 'code="403"'}),
+        Fault(
+            "somebody locks the table `candles`",
+            candles_locked,
+            {"ApiLatencyHigh": "LOCK TABLE candles", "ApiErrorRatioHigh": 'status="503"'},
+        ),
+    ),
+    (
         Fault("an exchange refuses", exchange_refuses, {"FeedDisconnected": "503"}),
         Fault("trades are lost, and the history is away", history_is_away, {"FeedGapsOpen": '"open"'}),
-        Fault("a product falls silent", product_falls_silent, {"FeedStale": PRODUCTS[-1]}),
         Fault("a MarketFeed whose image is nowhere", feed_without_an_image, {"FeedWithoutPods": "no-such-image"}),
         Fault("records that are no trades", poison, {"DlqNonZero": 'error_type="json"'}),
         Fault(
@@ -313,19 +325,8 @@ WAVES: tuple[tuple[Fault, ...], ...] = (
         ),
     ),
     (
-        Fault("200,000 trades at once", backlog, {"ConsumerLagHigh": "indicator_engine"}),
-        Fault("`recorder` killed again and again", killed_again_and_again, {"ServiceCrashLooping": "137"}),
-        Fault("Redis is full", redis_is_full, {"RedisMemoryHigh": "redis_memory_max_bytes"}),
-        Fault("connections that nobody gives back", connections_taken, {"PostgresConnectionsHigh": "idle"}),
-        Fault("a topic is deleted", topic_deleted, {"KafkaTopicUnhealthy": 'topic="raw_frames"} 0.0'}),
-        Fault("the operator loses its rights", operator_without_rights, {"OperatorReconcileErrors": "forbidden"}),
-        Fault(
-            "somebody locks the table `candles`",
-            candles_locked,
-            {"ApiLatencyHigh": "LOCK TABLE candles", "ApiErrorRatioHigh": 'status="503"'},
-        ),
-    ),
-    (
+        # Not before: how long a silence is normal is known of a product that has been trading for some minutes.
+        Fault("a product falls silent", product_falls_silent, {"FeedStale": PRODUCTS[-1]}),
         Fault("a position beyond the log", position_outside_log, {"PositionOutsideLog": "outside the log"}),
         Fault(
             "Redis is stopped",

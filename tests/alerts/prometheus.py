@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -24,6 +25,8 @@ class Alert:
     labels: dict[str, str]
     state: str
     description: str
+    active_s: float
+    """Since when, in Unix time."""
 
 
 class Prometheus:
@@ -64,7 +67,13 @@ class Prometheus:
 
     async def alerts(self) -> list[Alert]:
         return [
-            Alert(each["labels"]["alertname"], each["labels"], each["state"], each["annotations"]["description"])
+            Alert(
+                each["labels"]["alertname"],
+                each["labels"],
+                each["state"],
+                each["annotations"]["description"],
+                datetime.fromisoformat(each["activeAt"]).timestamp(),
+            )
             for each in (await self._get("/api/v1/alerts"))["alerts"]
         ]
 

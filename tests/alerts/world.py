@@ -24,9 +24,11 @@ SIDE_VENUES = {DISCONNECTED: "binance", HOLED: "kraken"}
 SIDE_PRODUCT = "S-USD"
 SIDE_TRADES_PER_S = 20
 RETRY_S = 0.5
-REQUEST_INTERVAL_S = 0.4
+CLIENTS = 3
+"""Of REST and of orders: one request that hangs does not keep all others from being made."""
+REQUEST_INTERVAL_S = 1.2
 TICK_INTERVAL_S = 0.2
-ORDER_INTERVAL_S = 0.2
+ORDER_INTERVAL_S = 0.6
 SYMBOL = "DEMO-USD"
 CHANNELS: tuple[dict[str, Any], ...] = (
     {"channel": "trades", "exchange": "coinbase", "products": ["*"]},
@@ -53,6 +55,7 @@ class World:
         self._keys = api_keys
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._numbers = itertools.count()
 
     async def __aenter__(self) -> Self:
         for side in self.side.values():
@@ -64,7 +67,7 @@ class World:
             await self.cluster.until(name, "Ready", "True")
         self._http = await self._stack.enter_async_context(httpx.AsyncClient(timeout=10))
         await self._deposit()
-        loads = (self._rest, self._stream, self._flat, self._ticks, self._orders)
+        loads = (*[self._rest, self._orders] * CLIENTS, self._stream, self._flat, self._ticks)
         self._tasks = [asyncio.create_task(_again_and_again(load)) for load in loads]
         return self
 
@@ -133,7 +136,7 @@ class World:
                 await asyncio.sleep(TICK_INTERVAL_S)
 
     async def _orders(self) -> None:
-        for number in itertools.count():
+        for number in self._numbers:
             account, side = (("seller", "sell"), ("buyer", "buy"))[number % 2]
             order = {"symbol": SYMBOL, "side": side, "price": "100", "quantity": "0.001"}
             answer = await self._post(account, "/v1/orders", {"id": f"{side}-{number}", **order})
