@@ -325,8 +325,6 @@ WAVES: tuple[tuple[Fault, ...], ...] = (
         ),
     ),
     (
-        # Not before: how long a silence is normal is known of a product that has been trading for some minutes.
-        Fault("a product falls silent", product_falls_silent, {"FeedStale": PRODUCTS[-1]}),
         Fault("a position beyond the log", position_outside_log, {"PositionOutsideLog": "outside the log"}),
         Fault(
             "Redis is stopped",
@@ -354,5 +352,9 @@ WAVES: tuple[tuple[Fault, ...], ...] = (
             scaled_to_nothing("deployment/tickplane-api", 2),
             {"ApiDown": "No resources found"},
         ),
+    ),
+    (
+        # At the end: how long a silence is normal is known of a product that has been trading for a while.
+        Fault("a product falls silent", product_falls_silent, {"FeedStale": PRODUCTS[-1]}),
     ),
 )

@@ -15,7 +15,19 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.tools import EXTERNAL, KIND, PRODUCTION, RELEASE, ROOT, SERVICES, UMBRELLA, Object, run, template
+from tests.chart.tools import (
+    EXTERNAL,
+    KIND,
+    PRODUCTION,
+    RELEASE,
+    ROOT,
+    SERVICES,
+    UMBRELLA,
+    Object,
+    documents,
+    run,
+    template,
+)
 
 pytestmark = pytest.mark.cluster
 
@@ -81,7 +93,7 @@ def dry_run(manifests: str, namespace: str) -> Any:
 def rendered(files: tuple[str, ...], values: Object, namespace: str) -> list[Object]:
     result = template(files, values, namespace)
     assert result.returncode == 0, result.stderr
-    return [document for document in yaml.safe_load_all(result.stdout) if document]
+    return documents(result.stdout)
 
 
 @pytest.mark.parametrize(("files", "values"), CASES.values(), ids=CASES)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.chart.tools import CHARTS, RELEASE, ROOT, SERVICES, UMBRELLA, VALUES_FILES, of_kind, run
+from tests.chart.tools import CHARTS, RELEASE, ROOT, SERVICES, UMBRELLA, VALUES_FILES, documents, of_kind, run
 
 RULES = """\
 groups:
@@ -51,7 +51,7 @@ def rendered(package: Path, *options: str) -> list[Any]:
     labels = ("--set", "global.monitoring.labels.release=prometheus")
     result = run("helm", "template", RELEASE, str(package), *labels, *options)
     assert result.returncode == 0, result.stderr
-    return [document for document in yaml.safe_load_all(result.stdout) if document]
+    return documents(result.stdout)
 
 
 def test_rules_and_dashboards_go_into_the_package_by_the_link(checkout: Path) -> None:

@@ -68,7 +68,12 @@ def render(files: tuple[str, ...] = PRODUCTION, values: Object | None = None) ->
 def _rendered(files: tuple[str, ...], values: str) -> list[Object]:
     result = template(files, json.loads(values))
     assert result.returncode == 0, result.stderr
-    return [document for document in yaml.safe_load_all(result.stdout) if document is not None]
+    return documents(result.stdout)
+
+
+def documents(text: str) -> list[Object]:
+    """Those of a YAML stream that hold something. By libyaml, which takes a tenth of the time for a whole chart."""
+    return [document for document in yaml.load_all(text, Loader=yaml.CSafeLoader) if document is not None]
 
 
 def of_kind(objects: list[Object], kind: str) -> dict[str, Object]:
