@@ -149,4 +149,6 @@ async def test_every_panel_has_data(world: World) -> None:
 async def test_every_alert_clears(world: World, clearing: list["asyncio.Task[None]"]) -> None:
     await asyncio.gather(*clearing)
     await world.cluster.until(FEED, "Ready", "True")
-    assert [alert for alert in await world.prometheus.alerts() if alert.state == "firing"] == []
+    # What was burnt of an error budget is told for up to six hours after.
+    firing = [alert for alert in await world.prometheus.alerts() if alert.state == "firing"]
+    assert [alert for alert in firing if not alert.name.endswith("BudgetBurn")] == []
