@@ -23,7 +23,7 @@ pytestmark = pytest.mark.cluster
 
 MONITORING = Path(__file__).parents[2] / "monitoring"
 SCRAPED_S = 120
-FIRES_S = 300
+FIRES_S = 420
 CLEARS_S = 1_500
 """Some look back over a quarter of an hour."""
 
