@@ -19,11 +19,10 @@ START_S = 120
 
 @dataclass(frozen=True)
 class Alert:
-    """One of those that are pending or firing."""
+    """One of those that are firing."""
 
     name: str
     labels: dict[str, str]
-    state: str
     description: str
     active_s: float
     """Since when, in Unix time."""
@@ -65,16 +64,16 @@ class Prometheus:
         groups = (await self._get("/api/v1/rules"))["groups"]
         return {rule["name"]: rule for group in groups for rule in group["rules"]}
 
-    async def alerts(self) -> list[Alert]:
+    async def firing(self) -> list[Alert]:
         return [
             Alert(
                 each["labels"]["alertname"],
                 each["labels"],
-                each["state"],
                 each["annotations"]["description"],
                 datetime.fromisoformat(each["activeAt"]).timestamp(),
             )
             for each in (await self._get("/api/v1/alerts"))["alerts"]
+            if each["state"] == "firing"
         ]
 
     async def _get(self, path: str, **parameters: str) -> Any:

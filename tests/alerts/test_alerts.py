@@ -75,7 +75,7 @@ async def test_every_rule_is_loaded_and_can_be_evaluated(world: World) -> None:
 
 async def test_nothing_fires_while_all_is_well(world: World) -> None:
     async def quiet() -> bool:
-        assert [alert for alert in await world.prometheus.alerts() if alert.state == "firing"] == []
+        assert await world.prometheus.firing() == []
         return True
 
     await eventually(quiet, SCRAPED_S, interval_s=2)
@@ -123,7 +123,7 @@ async def _shown(world: World, alert: Alert, expected: str) -> str | None:
 
 
 async def _firing(prometheus: Prometheus, name: str) -> list[Alert]:
-    return [alert for alert in await prometheus.alerts() if (alert.name, alert.state) == (name, "firing")]
+    return [alert for alert in await prometheus.firing() if alert.name == name]
 
 
 async def _clears(prometheus: Prometheus, row: Seen, repaired_at: float) -> None:
@@ -150,5 +150,4 @@ async def test_every_alert_clears(world: World, clearing: list["asyncio.Task[Non
     await asyncio.gather(*clearing)
     await world.cluster.until(FEED, "Ready", "True")
     # What was burnt of an error budget is told for up to six hours after.
-    firing = [alert for alert in await world.prometheus.alerts() if alert.state == "firing"]
-    assert [alert for alert in firing if not alert.name.endswith("BudgetBurn")] == []
+    assert [alert for alert in await world.prometheus.firing() if not alert.name.endswith("BudgetBurn")] == []

@@ -24,9 +24,8 @@ from tests.chart.tools import (
     SERVICES,
     UMBRELLA,
     Object,
-    documents,
+    render,
     run,
-    template,
 )
 
 pytestmark = pytest.mark.cluster
@@ -90,17 +89,11 @@ def dry_run(manifests: str, namespace: str) -> Any:
     )
 
 
-def rendered(files: tuple[str, ...], values: Object, namespace: str) -> list[Object]:
-    result = template(files, values, namespace)
-    assert result.returncode == 0, result.stderr
-    return documents(result.stdout)
-
-
 @pytest.mark.parametrize(("files", "values"), CASES.values(), ids=CASES)
 def test_the_api_server_takes_every_manifest_without_a_warning(
     files: tuple[str, ...], values: Object, namespace: str
 ) -> None:
-    objects = rendered(files, values, namespace)
+    objects = render(files, values, namespace)
     # A bare pod is refused unless its ServiceAccount is really there.
     accounts = [item for item in objects if item["kind"] == "ServiceAccount"]
     kubectl("apply", "--server-side", "--namespace", namespace, "--filename", "-", stdin=yaml.safe_dump_all(accounts))
@@ -110,7 +103,7 @@ def test_the_api_server_takes_every_manifest_without_a_warning(
 
 
 def test_pod_security_would_have_said_so(namespace: str) -> None:
-    objects = rendered(KIND, {}, namespace)
+    objects = render(KIND, {}, namespace)
     (api,) = [item for item in objects if item["kind"] == "Deployment" and item["metadata"]["name"] == f"{RELEASE}-api"]
     del api["spec"]["template"]["spec"]["securityContext"]["seccompProfile"]
     result = dry_run(yaml.safe_dump(api), namespace)
@@ -174,13 +167,13 @@ def _strict(definitions: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("files", "values"), CASES.values(), ids=CASES)
 def test_kubeconform_is_content(files: tuple[str, ...], values: Object, namespace: str, schemas: Path) -> None:
-    objects = rendered(files, values, namespace)
+    objects = render(files, values, namespace)
     summary = kubeconform(objects, schemas)
     assert summary["summary"] == {"valid": len(objects), "invalid": 0, "errors": 0, "skipped": 0}, summary["resources"]
 
 
 def test_kubeconform_would_have_said_so(namespace: str, schemas: Path) -> None:
-    (service,) = [item for item in rendered(KIND, {}, namespace) if item["kind"] == "Service"][:1]
+    (service,) = [item for item in render(KIND, {}, namespace) if item["kind"] == "Service"][:1]
     service["spec"]["selektor"] = {}
     assert kubeconform([service], schemas)["summary"]["invalid"] == 1
 

@@ -59,14 +59,16 @@ def template(
     )
 
 
-def render(files: tuple[str, ...] = PRODUCTION, values: Object | None = None) -> list[Object]:
+def render(
+    files: tuple[str, ...] = PRODUCTION, values: Object | None = None, namespace: str = NAMESPACE
+) -> list[Object]:
     """Every object of the chart."""
-    return copy.deepcopy(_rendered(files, json.dumps(values or {})))
+    return copy.deepcopy(_rendered(files, json.dumps(values or {}), namespace))
 
 
 @functools.cache
-def _rendered(files: tuple[str, ...], values: str) -> list[Object]:
-    result = template(files, json.loads(values))
+def _rendered(files: tuple[str, ...], values: str, namespace: str) -> list[Object]:
+    result = template(files, json.loads(values), namespace)
     assert result.returncode == 0, result.stderr
     return documents(result.stdout)
 

@@ -281,7 +281,9 @@ async def test_a_validator_that_leaves_in_order_loses_nothing_and_answers_nothin
 async def test_a_validator_that_is_gone_closes_1011_behind_the_breaker(
     start_gateway: StartGateway, validator: ScriptedValidator
 ) -> None:
-    gateway = await start_gateway(TICKPLANE_VALIDATOR_PATIENCE_S=2, TICKPLANE_VALIDATOR_FAILURES_MAX=2)
+    gateway = await start_gateway(
+        TICKPLANE_VALIDATOR_PATIENCE_S=2, TICKPLANE_VALIDATOR_FAILURES_MAX=2, TICKPLANE_VALIDATOR_BREAKER_OPEN_S=5
+    )
     await validator.vanish()
     began_s = time.monotonic()
     async with gateway.connect() as client, gateway.connect() as idle:
@@ -289,7 +291,7 @@ async def test_a_validator_that_is_gone_closes_1011_behind_the_breaker(
         assert await close_code(client) == (1011, "Backend processing error")
         assert await close_code(idle) == (1011, "Backend processing error")
     assert 1 <= time.monotonic() - began_s <= 6
-    assert await gateway.total(Metric.VALIDATOR_BREAKER_STATE) > 0
+    assert await gateway.total(Metric.VALIDATOR_BREAKER_STATE) == 2
     assert not (await gateway.service.ready())["ready"]
     await validator.start()
 
@@ -311,12 +313,14 @@ async def test_a_validator_that_is_gone_closes_1011_behind_the_breaker(
 async def test_the_breaker_closes_though_no_client_comes_back(
     start_gateway: StartGateway, validator: ScriptedValidator
 ) -> None:
-    gateway = await start_gateway(TICKPLANE_VALIDATOR_PATIENCE_S=1, TICKPLANE_VALIDATOR_FAILURES_MAX=2)
+    gateway = await start_gateway(
+        TICKPLANE_VALIDATOR_PATIENCE_S=1, TICKPLANE_VALIDATOR_FAILURES_MAX=2, TICKPLANE_VALIDATOR_BREAKER_OPEN_S=5
+    )
     await validator.vanish()
     async with gateway.connect() as client:
         await client.send(tick())
         assert await close_code(client) == (1011, "Backend processing error")
-    assert await gateway.total(Metric.VALIDATOR_BREAKER_STATE) > 0
+    assert await gateway.total(Metric.VALIDATOR_BREAKER_STATE) == 2
     await validator.start()
 
     async def is_ready() -> bool:

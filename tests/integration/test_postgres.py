@@ -13,7 +13,7 @@ from services.runtime.settings import PostgresSettings
 ROWS = 20_000
 CHANGE = """
 UPDATE grown SET note = given.note
-FROM unnest($1::int[], $2::text[], $3::text[]) AS given (id, note, reason)
+FROM unnest($1::int[], $2::text[]) AS given (id, note)
 WHERE grown.market_group = 1 AND grown.id = given.id
 """
 
@@ -33,9 +33,9 @@ async def rows_read(connection: Connection) -> int:
     await connection.execute(f"CREATE TEMPORARY TABLE grown ({columns})")
     await connection.execute(fill, 1, 10)
     for _ in range(10):
-        await connection.execute(CHANGE, [1], ["before"], [""])
+        await connection.execute(CHANGE, [1], ["before"])
     await connection.execute(fill, 11, ROWS)
-    await connection.execute(CHANGE, [1], ["after"], [""])
+    await connection.execute(CHANGE, [1], ["after"])
     read = "SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_all_tables WHERE relname = 'grown'"
     return int(await connection.fetchval(read))
 

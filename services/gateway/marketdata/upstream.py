@@ -99,8 +99,8 @@ class Upstream(Resource):
             self.broke(error)
             return
         try:
-            await asyncio.sleep(SETTLED_S)
-            self._settled(stream)
+            # By then it has settled, or broken again.
+            await asyncio.sleep(2 * SETTLED_S)
         finally:
             stream.give_up("CANCELLED")
 
